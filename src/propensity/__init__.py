@@ -1,0 +1,1 @@
+"""Which target customers who have never bought this product will buy it next."""
