@@ -1,0 +1,470 @@
+"""The study as frozen, typed specs, and how a YAML file becomes one.
+
+One spec per section; a function takes the spec that it needs, not the whole study.
+"""
+
+import difflib
+import os
+import re
+from datetime import date, datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+from zoneinfo import ZoneInfo, available_timezones
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from propensity.temporal import Duration, label_window, maturity, to_instant
+from propensity.yaml_spec import Spec, read_yaml_spec, require
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+
+
+def _read_duration(value: Any) -> Any:
+    return value if isinstance(value, Duration) else Duration.parse(value)
+
+
+def _read_share_or_count(value: Any) -> Any:
+    if isinstance(value, str) and value.strip().endswith("%"):
+        return float(value.strip()[:-1]) / 100
+    return value
+
+
+def _read_list(value: Any) -> Any:
+    return value if isinstance(value, list | tuple) else [value]
+
+
+_DURATION_SCHEMA = {"type": "string", "pattern": r"^\d+(h|d|w|mo|y)$", "examples": ["30d", "1mo", "160h"]}
+Span = Annotated[
+    Duration,
+    BeforeValidator(_read_duration, json_schema_input_type=str),
+    Field(json_schema_extra=_DURATION_SCHEMA),
+]
+Share = Annotated[float, BeforeValidator(_read_share_or_count), Field(ge=0, le=1)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_read_list)]
+Scalar = str | int | float | bool
+Day = datetime | date
+MODEL_CHOICES = ("single_indicator", "scorecard", "logistic", "lightgbm", "blend")
+
+
+class CsvSpec(Spec):
+    """How delimited text files are read: separator, and whether the first line holds the names."""
+
+    separator: str = ","
+    header: bool = True
+
+
+class JoinSpec(Spec):
+    """One look-up table joined to the rows of another: `on` names the columns of equal meaning."""
+
+    table: str
+    on: str | dict[str, str]
+    how: Literal["left", "inner"] = "left"
+
+
+class TableSpec(Spec):
+    """A table made out of source tables: read or stacked, joined, computed and filtered, in this order."""
+
+    file: str | None = None
+    union: tuple[str, ...] = ()
+    columns: tuple[str, ...] = ()
+    csv: CsvSpec | None = None
+    join: tuple[JoinSpec, ...] = ()
+    types: dict[str, Literal["number", "text_number", "text"]] = {}
+    compute: dict[str, str] = {}
+    where: str | None = None
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> Self:
+        if bool(self.file) == bool(self.union):
+            raise ValueError("a table comes from either 'file' or 'union'")
+        return self
+
+
+class AttributeSpec(Spec):
+    """One attribute of a customer: its type, its source column, and the values that mean "not given"."""
+
+    type: Literal["date", "number", "text_number", "category", "ordinal", "boolean"]
+    column: str | None = None
+    missing: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ()
+    order: tuple[str, ...] = ()
+    true: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ("true", "t", "yes", "y", "1")
+    format: str | None = None
+    feature: Literal["age", "days_since"] | None = None
+    label: str | None = None
+    sensitive: bool = False
+
+
+def _read_attribute(value: Any) -> Any:
+    return {"type": value} if isinstance(value, str) else value
+
+
+Attributes = dict[str, Annotated[AttributeSpec, BeforeValidator(_read_attribute)]]
+
+
+class CustomersSpec(Spec):
+    """The customers: one row each, or several with `known_from` (the newest known before a cutoff counts)."""
+
+    table: str
+    key: str | None = None
+    known_from: str | None = None
+    known_from_format: str | None = None
+    attributes: Attributes = {}
+
+
+class RecordsSpec(Spec):
+    """What events and purchases share: whose, when, and since when it is known."""
+
+    table: str
+    key: str
+    occurred_at: str
+    format: str | None = None
+    available_at: str | None = None
+    attributes: tuple[str, ...] = ()
+
+
+class EventsSpec(RecordsSpec):
+    """What customers did, or what was done to them (`initiated_by` tells a business's own acts)."""
+
+    kind: str
+    initiated_by: str | None = None
+
+
+class PurchasesSpec(RecordsSpec):
+    """What customers bought; an amount below zero is a return or a cancellation."""
+
+    product: str
+    amount: str | None = None
+
+
+class DataSpec(Spec):
+    """Where the tables are and what their columns mean."""
+
+    source: str
+    time_zone: str = "UTC"
+    csv: CsvSpec = CsvSpec()
+    tables: dict[str, TableSpec] = {}
+    customers: CustomersSpec
+    events: EventsSpec | None = None
+    purchases: PurchasesSpec | None = None
+    missing: tuple[Scalar, ...] = ()
+    recorded_until: Day | None = None
+    max_unreadable: Share = 0.01
+    max_unseen: Share = 0.05
+
+    @field_validator("time_zone")
+    @classmethod
+    def _known_zone(cls, value: str) -> str:
+        if value not in available_timezones():
+            near = difflib.get_close_matches(value, available_timezones(), n=1)
+            raise ValueError(f"unknown time zone{f'; did you mean {near[0]}?' if near else ''}")
+        return value
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The study's time zone."""
+        return ZoneInfo(self.time_zone)
+
+
+class SuppressSpec(Spec):
+    """Who is neither scored nor listed: customers with an event of these kinds, or who meet `where`."""
+
+    event: Texts = ()
+    where: str | None = None
+
+
+class TargetSpec(Spec):
+    """The target customers, as a checked expression over attributes as of the cutoff."""
+
+    market: Literal["consumer", "business", "intermediary", "government", "international"] = "consumer"
+    where: str | None = None
+    suppress: SuppressSpec = SuppressSpec()
+
+
+class MatchSpec(Spec):
+    """Products whose name matches a regular expression."""
+
+    matches: str
+
+    @field_validator("matches")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return value
+
+
+class EventOutcomeSpec(Spec):
+    """An outcome that is an event: its kind and, if need be, a checked expression over its attributes."""
+
+    kind: str
+    where: str | None = None
+
+
+class OutcomeSpec(Spec):
+    """What counts as buying, and when: a product, an event, or the label column of a snapshot."""
+
+    product: Annotated[
+        tuple[str, ...] | MatchSpec | None, BeforeValidator(lambda v: [v] if isinstance(v, str) else v)
+    ] = None
+    event: EventOutcomeSpec | None = None
+    column: str | None = None
+    positive: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = (1, "1", "yes", "true", "True", True)
+    horizon: Span | None = None
+    gap: Span = Duration(0, "d")
+    reporting_lag: Span = Duration(0, "d")
+
+    @model_validator(mode="after")
+    def _one_outcome(self) -> Self:
+        given = [name for name in ("product", "event", "column") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"name exactly one of product, event, column (found {', '.join(given) or 'none'})")
+        if self.column is None and (self.horizon is None or self.horizon.count == 0):
+            raise ValueError("a horizon is needed, such as horizon: 30d")
+        return self
+
+
+class CutoffRange(Spec):
+    """A regular grid of cutoffs, both ends included."""
+
+    first: Day
+    last: Day
+    every: Span
+
+    @model_validator(mode="after")
+    def _forward(self) -> Self:
+        if self.every.count == 0:
+            raise ValueError("every must be longer than nothing")
+        return self
+
+
+class CutoffsSpec(Spec):
+    """Train cutoffs, then one for validation, then one for test; `list` is where the prospect list is made."""
+
+    train: Annotated[CutoffRange | tuple[Day, ...], BeforeValidator(lambda v: [v] if isinstance(v, date) else v)]
+    validation: Day
+    test: Day
+    list: Day | None = None
+
+
+class SplitSpec(Spec):
+    """How a snapshot is split: by a column's values, by an order (`rows`: as they stand), or into folds."""
+
+    column: str | None = None
+    train: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ("train",)
+    validation: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ()
+    test: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ("test",)
+    order: str | None = None
+    shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    folds: int | None = Field(default=None, ge=2, le=20)
+
+    @model_validator(mode="after")
+    def _one_way(self) -> Self:
+        given = [name for name in ("column", "order", "folds") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"split by exactly one of column, order, folds (found {', '.join(given) or 'none'})")
+        if min(self.shares) <= 0 or abs(sum(self.shares) - 1) > 1e-9:
+            raise ValueError("shares are three numbers above 0 that add up to 1")
+        return self
+
+
+class FeaturesSpec(Spec):
+    """Windows that behaviour and purchases are counted in, and how many categories get features of their own."""
+
+    windows: tuple[Span, ...] = tuple(Duration.parse(text) for text in ("30d", "90d", "365d"))
+    top_categories: int = Field(default=12, ge=1, le=1000)
+
+    @field_validator("windows")
+    @classmethod
+    def _sorted(cls, value: tuple[Duration, ...]) -> tuple[Duration, ...]:
+        if not value or any(window.count == 0 for window in value):
+            raise ValueError("name at least one window, each longer than nothing")
+        return tuple(sorted(set(value), key=lambda window: window.approximate_days))
+
+
+class ContactSpec(Spec):
+    """How many prospects can be contacted, what a contact costs, and what a purchase is worth (in money)."""
+
+    capacity: Annotated[float, BeforeValidator(_read_share_or_count), Field(gt=0)] = 0.1
+    cost: float | None = Field(default=None, ge=0)
+    value: float | None = Field(default=None, ge=0)
+
+    def share(self, prospects: int) -> float:
+        """The capacity as a share of `prospects` (a capacity above 1 is a count of prospects)."""
+        return self.capacity if self.capacity <= 1 else min(1.0, self.capacity / max(prospects, 1))
+
+
+class PointsSpec(Spec):
+    """The scale of points: `reference_points` at `reference_odds`, and `pdo` points double the odds."""
+
+    pdo: float = Field(default=20, gt=0)
+    reference_points: float = 600
+    reference_odds: float = Field(default=1 / 19, gt=0)
+
+
+class TrackingSpec(Spec):
+    """Where MLflow keeps the runs; the experiment defaults to the study's name."""
+
+    uri: str = "sqlite:///mlflow.db"
+    experiment: str | None = None
+
+
+class SingleIndicatorSpec(Spec):
+    """The feature that the single-indicator baseline ranks on; without one, the best on train is taken."""
+
+    feature: str | None = None
+
+
+class Study(Spec):
+    """One question: who of the target customers will buy what within which time."""
+
+    study: str = Field(pattern=_NAME)
+    about: str | None = None
+    simulated: bool = False
+    seed: int = Field(default=0, ge=0)
+    data: DataSpec
+    target: TargetSpec = TargetSpec()
+    outcome: OutcomeSpec
+    cutoffs: CutoffsSpec | None = None
+    split: SplitSpec | None = None
+    features: FeaturesSpec = FeaturesSpec()
+    single_indicator: SingleIndicatorSpec = SingleIndicatorSpec()
+    scorecard: str | None = None
+    stages: dict[str, str] | None = None
+    models: tuple[Literal["single_indicator", "scorecard", "logistic", "lightgbm", "blend"], ...] = MODEL_CHOICES
+    contact: ContactSpec = ContactSpec()
+    points: PointsSpec = PointsSpec()
+    tracking: TrackingSpec = TrackingSpec()
+    path: Path = Field(default=Path("study.yaml"), exclude=True, json_schema_extra={"readOnly": True})
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether the study stands on one flat table with a ready label."""
+        return self.outcome.column is not None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The study's time zone."""
+        return self.data.zone
+
+    @property
+    def source_path(self) -> Path:
+        """The source as a path, relative to the study's file."""
+        return resolve_path(self.data.source, beside=self.path)
+
+    def cutoff_instants(self) -> dict[str, list[datetime]]:
+        """Instants in UTC of the cutoffs by split: train, validation, test (a snapshot has none)."""
+        if self.cutoffs is None:
+            return {}
+        train = self.cutoffs.train
+        if isinstance(train, CutoffRange):
+            instants, steps = [to_instant(train.first, zone=self.zone)], 0
+            last = to_instant(train.last, zone=self.zone)
+            while (following := train.every.after(instants[0], zone=self.zone, times=steps + 1)) <= last:
+                instants, steps = [*instants, following], steps + 1
+        else:
+            instants = sorted(to_instant(day, zone=self.zone) for day in train)
+        return {
+            "train": instants,
+            "validation": [to_instant(self.cutoffs.validation, zone=self.zone)],
+            "test": [to_instant(self.cutoffs.test, zone=self.zone)],
+        }
+
+    def label_window_end(self, cutoff: datetime) -> datetime:
+        """The end of the cutoff's label window."""
+        assert self.outcome.horizon is not None  # noqa: S101 - the outcome's own check
+        return label_window(cutoff, gap=self.outcome.gap, horizon=self.outcome.horizon, zone=self.zone).end
+
+    def matures_at(self, cutoff: datetime) -> datetime:
+        """When the cutoff's labels are known: its label window's end plus the reporting lag."""
+        assert self.outcome.horizon is not None  # noqa: S101 - the outcome's own check
+        outcome = self.outcome
+        return maturity(
+            cutoff, gap=outcome.gap, horizon=self.outcome.horizon, reporting_lag=outcome.reporting_lag, zone=self.zone
+        )
+
+    @model_validator(mode="after")
+    def _snapshot_or_temporal(self) -> Self:
+        if self.is_snapshot:
+            require(self.split is not None, "a snapshot study (outcome: column) needs a split", ("split",))
+            require(self.cutoffs is None, "a snapshot study has no cutoffs: remove them", ("cutoffs",))
+            require(
+                self.data.events is None and self.data.purchases is None,
+                "a snapshot study has neither events nor purchases: remove them",
+                ("data",),
+            )
+        else:
+            require(self.cutoffs is not None, "cutoffs are needed: train, validation and test", ("cutoffs",))
+            require(self.split is None, "split is for snapshots (outcome: column): remove it", ("split",))
+            require(self.data.customers.key is not None, "the customers' key is needed", ("data", "customers"))
+            require(
+                self.outcome.product is None or self.data.purchases is not None,
+                "an outcome that is a product needs purchases",
+                ("outcome",),
+            )
+            require(
+                self.outcome.event is None or self.data.events is not None,
+                "an outcome that is an event needs events",
+                ("outcome",),
+            )
+            self._check_embargo()
+        return self
+
+    @model_validator(mode="after")
+    def _models_fit(self) -> Self:
+        require("scorecard" not in self.models or self.scorecard is not None, _NO_SCORECARD, ("models",))
+        if "blend" in self.models:
+            both = {"logistic", "lightgbm"} <= set(self.models)
+            require(both, "a blend needs logistic and lightgbm beside it", ("models",))
+        require(len(set(self.models)) == len(self.models) and self.models, "name each model once", ("models",))
+        return self
+
+    def _check_embargo(self) -> None:
+        cutoffs = self.cutoff_instants()
+        require(bool(cutoffs["train"]), "name at least one train cutoff", ("cutoffs", "train"))
+        for earlier, later in (("train", "validation"), ("validation", "test")):
+            end, start = self.matures_at(cutoffs[earlier][-1]), cutoffs[later][0]
+            require(
+                end <= start,
+                f"embargo: the labels of the last {earlier} cutoff ({cutoffs[earlier][-1]:%Y-%m-%d}) are known from "
+                f"{end:%Y-%m-%d %H:%M} (label window and reporting lag), after the {later} cutoff "
+                f"({start:%Y-%m-%d %H:%M}). Choose a {later} cutoff of {end:%Y-%m-%d} or later",
+                ("cutoffs", later),
+            )
+
+
+_NO_SCORECARD = "the model 'scorecard' needs a scorecard file: add scorecard: PATH, or leave the model out"
+
+
+def load_study(path: str | Path) -> Study:
+    """Load and check a study's YAML file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The study's file; paths inside it are relative to its folder.
+
+    Returns
+    -------
+    Study
+        The frozen specification.
+
+    Raises
+    ------
+    ConfigError
+        When something in the file is wrong, with file, line, what was found and what is expected.
+    """
+    file = Path(path).absolute()
+    return read_yaml_spec(file, Study).model_copy(update={"path": file})
+
+
+def resolve_path(text: str, *, beside: Path) -> Path:
+    """A path of a study: absolute, or relative to the folder of the file `beside`."""
+    return Path(os.path.normpath(beside.parent / Path(text).expanduser()))
+
+
+def fingerprint(study: Study) -> str:
+    """A hash of everything that a study says (a SHA-256, the first 16 hexadecimal digits)."""
+    return sha256(study.model_dump_json().encode()).hexdigest()[:16]
