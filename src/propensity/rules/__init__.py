@@ -1,1 +1,1 @@
-""""""
+"""The marketer's rules: frames in, frames out."""
