@@ -1,0 +1,220 @@
+"""The value scorecard: points per indicator out of a YAML file that a marketer can read and change.
+
+An indicator gives points for the bucket (or category) that a feature's value falls into; weights turn
+them into the indicator's share, and the shares add up. Buckets are half-open, ``[previous below, below)``.
+"""
+
+from collections.abc import Collection
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self
+
+import numpy as np
+import pandas as pd
+from pydantic import Field, model_validator
+
+from propensity.errors import ConfigError
+from propensity.rules.parsing import did_you_mean
+from propensity.yaml_spec import Spec, read_yaml_spec
+
+Points = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
+Array = np.ndarray[Any, np.dtype[np.float64]]
+# Weighted points are counted in whole millionths, so that sums are exact in any order and ties are ties.
+_PARTS = 1_000_000
+
+
+class Bucket(Spec):
+    """Points for values under `below` that no earlier bucket took; the last bucket has no `below`."""
+
+    below: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    points: Points
+
+
+class Indicator(Spec):
+    """One line of the scorecard: a feature, and the points for its values.
+
+    Attributes
+    ----------
+    name : str
+        What an analyst calls it.
+    feature : str
+        The feature that it reads.
+    weight : float
+        Multiplies the points.
+    kind : {"current", "potential"} or None
+        Whether it shows the value a customer has, or the value that it could come to have.
+    buckets : tuple of Bucket
+        Points for numbers.
+    special : dict of float to float
+        Points for single numbers, before any bucket.
+    categories : dict of str to float
+        Points for categories.
+    otherwise : float
+        Points for any other category.
+    missing : float
+        Points where the value is not known.
+    """
+
+    name: str = Field(min_length=1)
+    feature: str = Field(min_length=1)
+    weight: float = Field(default=1.0, gt=0, le=1e3, allow_inf_nan=False)
+    kind: Literal["current", "potential"] | None = None
+    buckets: tuple[Bucket, ...] = ()
+    special: dict[float, Points] = Field(default_factory=dict)
+    categories: dict[str, Points] = Field(default_factory=dict)
+    otherwise: Points = 0.0
+    missing: Points = 0.0
+
+    @model_validator(mode="after")
+    def _one_kind_of_values(self) -> Self:
+        if bool(self.buckets) == bool(self.categories):
+            raise ValueError(f"the indicator {self.name!r} needs either 'buckets' (numbers) or 'categories'")
+        if self.categories and self.special:
+            raise ValueError(f"the indicator {self.name!r} has categories: give 'special' values as categories")
+        if self.buckets and "otherwise" in self.model_fields_set:
+            raise ValueError(f"the indicator {self.name!r} has buckets: the last one takes the place of 'otherwise'")
+        return self
+
+    @model_validator(mode="after")
+    def _rising(self) -> Self:
+        edges = [bucket.below for bucket in self.buckets[:-1] if bucket.below is not None]
+        if self.buckets and self.buckets[-1].below is not None:
+            raise ValueError(f"the last bucket of {self.name!r} has no 'below': it takes every higher value")
+        if len(edges) < len(self.buckets) - 1:
+            raise ValueError(f"only the last bucket of {self.name!r} may leave out 'below'")
+        if np.any(np.diff(np.array(edges, dtype=np.float32)) <= 0):
+            raise ValueError(
+                f"the buckets of {self.name!r} must rise: found {', '.join(f'{edge:g}' for edge in edges)}"
+            )
+        return self
+
+
+class Scorecard(Spec):
+    """A scorecard: its name, a sentence about it, and its indicators."""
+
+    scorecard: str = Field(min_length=1)
+    about: str = ""
+    indicators: tuple[Indicator, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _distinct_names(self) -> Self:
+        names = [indicator.name for indicator in self.indicators]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"two indicators are called {twice[0]!r}; give each its own name")
+        return self
+
+
+def load_scorecard(path: Path) -> Scorecard:
+    """Read a scorecard's YAML file; raises ConfigError with file, line, what was found and expected."""
+    return read_yaml_spec(path, Scorecard)
+
+
+def check_features(scorecard: Scorecard, known: Collection[str]) -> None:
+    """Raise unless every indicator reads a feature that exists.
+
+    Parameters
+    ----------
+    scorecard : Scorecard
+        The scorecard to check.
+    known : collection of str
+        The names of the features that there are.
+
+    Raises
+    ------
+    ConfigError
+        Names the indicator, the faulty feature and those closest to it.
+    """
+    faulty = [indicator for indicator in scorecard.indicators if indicator.feature not in known]
+    if faulty:
+        raise ConfigError(
+            "\n".join(
+                f"scorecard {scorecard.scorecard}: the indicator {indicator.name!r} reads the feature "
+                f"{indicator.feature!r}, which does not exist. {did_you_mean(indicator.feature, known)}"
+                for indicator in faulty
+            )
+        )
+
+
+def indicator_points(scorecard: Scorecard, frame: pd.DataFrame) -> pd.DataFrame:
+    """Each prospect's weighted points, indicator by indicator.
+
+    Parameters
+    ----------
+    scorecard : Scorecard
+        The points.
+    frame : DataFrame of shape (n, features)
+        Decoded features: numbers as float, categories as str or None.
+
+    Returns
+    -------
+    DataFrame of shape (n, indicators)
+        Points in float64, one column per indicator, under its name.
+
+    Examples
+    --------
+    >>> card = Scorecard.model_validate({"scorecard": "demo", "indicators": [
+    ...     {"name": "Recency", "feature": "recency_days", "weight": 2,
+    ...      "buckets": [{"below": 7, "points": 40}, {"points": 5}]},
+    ...     {"name": "Region", "feature": "region", "categories": {"north": 10}, "missing": -1}]})
+    >>> frame = pd.DataFrame({"recency_days": [6.5, 7.0], "region": ["north", None]})
+    >>> indicator_points(card, frame)
+       Recency  Region
+    0     80.0    10.0
+    1     10.0    -1.0
+    """
+    return pd.DataFrame(
+        _weighted_parts(scorecard, frame) / _PARTS,
+        index=frame.index,
+        columns=[indicator.name for indicator in scorecard.indicators],
+    )
+
+
+def total_points(scorecard: Scorecard, frame: pd.DataFrame) -> Array:
+    """Each prospect's sum of weighted points, shape (n,), exact to a millionth of a point.
+
+    Equal sums are equal numbers, whichever indicators they come from.
+    """
+    return np.asarray(_weighted_parts(scorecard, frame).sum(axis=1) / _PARTS, dtype=np.float64)
+
+
+def _weighted_parts(scorecard: Scorecard, frame: pd.DataFrame) -> np.ndarray[Any, np.dtype[np.int64]]:
+    """Weighted points in millionths, shape (n, indicators)."""
+    check_features(scorecard, set(frame.columns))
+    parts = np.empty((len(frame), len(scorecard.indicators)), dtype=np.int64)
+    for position, indicator in enumerate(scorecard.indicators):
+        points = _points(indicator, frame[indicator.feature], scorecard=scorecard.scorecard)
+        parts[:, position] = np.rint(points * indicator.weight * _PARTS)
+    return parts
+
+
+def _points(indicator: Indicator, values: pd.Series, *, scorecard: str) -> Array:
+    numeric = pd.api.types.is_numeric_dtype(values.dtype)
+    if bool(values.isna().all()):
+        return np.full(len(values), indicator.missing)
+    if numeric != bool(indicator.buckets):
+        found, expected = ("numbers", "buckets") if numeric else ("categories", "categories")
+        raise ConfigError(
+            f"scorecard {scorecard}: the indicator {indicator.name!r} reads {indicator.feature!r}, which holds "
+            f"{found}. Give it {expected!r}."
+        )
+    return _points_of_numbers(indicator, values) if numeric else _points_of_categories(indicator, values)
+
+
+def _points_of_numbers(indicator: Indicator, values: pd.Series) -> Array:
+    # Features are float32, and so must the edges be: 0.7 falls into the bucket that begins at 0.7.
+    numbers = values.to_numpy(dtype=np.float32, na_value=np.nan)
+    edges = np.array([bucket.below for bucket in indicator.buckets[:-1]], dtype=np.float32)
+    table = np.array([bucket.points for bucket in indicator.buckets])
+    points: Array = table[np.searchsorted(edges, np.nan_to_num(numbers, nan=0.0), side="right")]
+    for special, special_points in indicator.special.items():
+        points[numbers == np.float32(special)] = special_points
+    points[np.isnan(numbers)] = indicator.missing
+    return points
+
+
+def _points_of_categories(indicator: Indicator, values: pd.Series) -> Array:
+    found = values.astype(object).map(indicator.categories)
+    points: Array = np.array(found, dtype=np.float64)
+    points[np.isnan(points)] = indicator.otherwise
+    points[values.isna().to_numpy()] = indicator.missing
+    return points
