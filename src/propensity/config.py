@@ -62,17 +62,26 @@ class JoinSpec(Spec):
     how: Literal["left", "inner"] = "left"
 
 
+class FirstSpec(Spec):
+    """Keep one row for each `key`: the first by `order`."""
+
+    key: str
+    order: str
+
+
 class TableSpec(Spec):
-    """A table made out of source tables: read or stacked, joined, computed and filtered, in this order."""
+    """A table made out of source tables: read or stacked, numbered, joined, computed, filtered, in this order."""
 
     file: str | None = None
-    union: tuple[str, ...] = ()
+    union: Texts = ()
     columns: tuple[str, ...] = ()
     csv: CsvSpec | None = None
+    row_number: str | None = None
     join: tuple[JoinSpec, ...] = ()
     types: dict[str, Literal["number", "text_number", "text"]] = {}
     compute: dict[str, str] = {}
     where: str | None = None
+    first: FirstSpec | None = None
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:
@@ -88,11 +97,18 @@ class AttributeSpec(Spec):
     column: str | None = None
     missing: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ()
     order: tuple[str, ...] = ()
-    true: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ("true", "t", "yes", "y", "1")
+    true_values: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ("true", "t", "yes", "y", "1")
     format: str | None = None
     feature: Literal["age", "days_since"] | None = None
     label: str | None = None
     sensitive: bool = False
+
+    def feature_name(self, name: str) -> str:
+        """The name of the feature that the attribute `name` becomes: a date gives an age or the days since."""
+        if self.type != "date":
+            return name
+        birth = self.feature == "age" or (self.feature is None and "birth" in name.lower())
+        return "age" if birth else f"days_since_{name}"
 
 
 def _read_attribute(value: Any) -> Any:
@@ -121,6 +137,7 @@ class RecordsSpec(Spec):
     format: str | None = None
     available_at: str | None = None
     attributes: tuple[str, ...] = ()
+    labels: dict[str, str] = {}
 
 
 class EventsSpec(RecordsSpec):

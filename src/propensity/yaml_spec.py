@@ -1,7 +1,8 @@
 """From a YAML file to a frozen, typed spec, with errors that point at the line.
 
 Unknown keys, wrong types and impossible dates are errors that name the file, the line, what was found
-and what would be right. Texts such as ``${NAME}`` are replaced from the environment.
+and what would be right. Texts such as ``${NAME}`` or ``${NAME:-default}`` are
+replaced from the environment.
 """
 
 import difflib
@@ -20,7 +21,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from propensity.errors import ConfigError
 
-_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
+_VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
 _DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
 
 
@@ -103,11 +104,12 @@ def _plain(node: Any, path: Path) -> Any:
 
 def _expand(text: str, path: Path) -> str:
     def value(found: re.Match[str]) -> str:
-        if found[1] not in os.environ:
-            raise ConfigError(
-                f"{path}: the environment variable {found[1]} (in {text!r}) is not set. Set it and run again."
-            )
-        return os.environ[found[1]]
+        given = os.environ.get(found[1], found[2])
+        if given is None:
+            lines = path.read_text(encoding="utf-8").splitlines()
+            line = next((n for n, line in enumerate(lines, start=1) if found[0] in line), 1)
+            raise ConfigError(f"{path}:{line}: the environment variable {found[1]} is not set. Set it and run again.")
+        return given
 
     return _VARIABLE.sub(value, text)
 
@@ -137,10 +139,12 @@ def _keys_in_file(tree: Any, loc: typing.Iterable[Any]) -> list[Any]:
     keys: list[Any] = []
     node = tree
     for key in loc:
-        inside = (isinstance(node, Mapping) and key in node) or (
-            isinstance(node, list) and isinstance(key, int) and key < len(node)
-        )
-        if inside:
+        if isinstance(node, Mapping):
+            # The spec sees keys as texts; in the file a key may be a number or a boolean.
+            key = next((own for own in node if str(own) == str(key)), None)
+        elif not (isinstance(node, list) and isinstance(key, int) and key < len(node)):
+            key = None
+        if key is not None:
             node = node[key]
             keys.append(key)
     return keys

@@ -1,0 +1,278 @@
+"""Source tables through Ibis: a folder of Parquet or CSV, a DuckDB file, or a warehouse that Ibis reaches.
+
+The only place that knows an engine's own functions. Text files are read without guessing types (leading
+zeros of a key survive); the study's roles give every column its type.
+"""
+
+import difflib
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import ibis
+import ibis.expr.datatypes as dt
+import ibis.expr.types as ir
+import pyarrow as pa
+
+from propensity.config import CsvSpec, DataSpec, JoinSpec, TableSpec
+from propensity.errors import DataError
+
+MICROSECONDS_PER_DAY = 86_400_000_000
+_TEXT = (".csv", ".txt", ".tsv")
+_INSTANT = dt.Timestamp(scale=6)
+_ZONED = dt.Timestamp("UTC", scale=6)
+
+Express = Callable[[str, ir.Table, str], ir.Value]
+"""Turns a checked expression's text into a column of a table; handed in, for the rules stand above the data."""
+
+
+
+@ibis.udf.scalar.builtin(name="try_strptime", signature=((dt.string, dt.string), _INSTANT))
+def _try_strptime(text: Any, form: Any) -> Any: ...
+
+
+@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, _INSTANT), _ZONED))
+def _at_zone(zone: Any, local: Any) -> Any: ...
+
+
+@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, _ZONED), _INSTANT))
+def _in_zone(zone: Any, instant: Any) -> Any: ...
+
+
+@ibis.udf.scalar.builtin(name="epoch_us", signature=((_INSTANT,), dt.int64))
+def _epoch_us(instant: Any) -> Any: ...
+
+
+def parse_text_time(text: ir.StringValue, form: str | None) -> ir.TimestampValue:
+    """Text as a naive timestamp: by a strptime format, or ISO 8601 without one; unreadable text is NULL."""
+    return _try_strptime(text, form) if form else text.try_cast(_INSTANT)
+
+
+def local_to_utc(local: ir.TimestampValue, zone: ZoneInfo) -> ir.TimestampValue:
+    """A naive local timestamp as a naive UTC timestamp."""
+    return local.cast(_INSTANT) if zone.key == "UTC" else _at_zone(zone.key, local.cast(_INSTANT)).cast(_INSTANT)
+
+
+def epoch_microseconds(instant: ir.TimestampValue) -> ir.IntegerValue:
+    """Microseconds since 1970-01-01 of a naive UTC timestamp."""
+    return _epoch_us(instant)
+
+
+def local_day(instant: ir.TimestampValue, zone: ZoneInfo) -> ir.IntegerValue:
+    """The day number (days since 1970-01-01) of a naive UTC timestamp on the calendar of `zone`."""
+    local = instant if zone.key == "UTC" else _in_zone(zone.key, instant.cast(_ZONED))
+    return _epoch_us(local) // MICROSECONDS_PER_DAY
+
+
+class Source:
+    """The source of a study: its tables by name, read when they are asked for.
+
+    Parameters
+    ----------
+    spec : DataSpec
+        Where the source is, and which tables are made out of others.
+    path : Path
+        The source as a path, for a folder or a DuckDB file.
+    express : callable
+        Turns a checked expression into a column: ``express(text, table, place)``.
+    memory_limit : str, optional
+        The most memory DuckDB may take before it spills to disk, such as ``2GB``.
+    """
+
+    def __init__(self, spec: DataSpec, path: Path, *, express: Express, memory_limit: str | None = None) -> None:
+        self._spec, self._path, self._express = spec, path, express
+        self._made: dict[str, ir.Table] = {}
+        self._folder = tempfile.TemporaryDirectory(prefix="propensity-")
+        self.connection = self._connect(memory_limit)
+        self._found = self._find_tables()
+
+    def close(self) -> None:
+        """Close the connection and remove what was spilled to disk."""
+        self.connection.disconnect()
+        self._folder.cleanup()
+
+    def table(self, name: str, *, place: str) -> ir.Table:
+        """The table `name`; `place` is the key of the study that asks for it, for the error message."""
+        if name not in self._made:
+            spec = self._spec.tables.get(name)
+            if spec is None and name not in self._found:
+                known = sorted({*self._spec.tables, *self._found})
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(known) or 'none'}."
+                raise DataError(f"{place}: there is no table '{name}' in {self._spec.source}. {hint}")
+            self._made[name] = self._make(name, spec) if spec else self._found[name]()
+        return self._made[name]
+
+    def materialise(self, name: str, expression: ir.Table) -> ir.Table:
+        """Keep an expression's rows in the temporary database (it spills to disk), so that it runs once."""
+        return self.connection.create_table(name, expression)
+
+    def batches(self, expression: ir.Table, *, rows: int) -> Iterator[pa.RecordBatch]:
+        """An expression's rows as Arrow batches, streamed; `rows` is the size that is aimed at."""
+        # Ibis 12's own to_pyarrow_batches calls a method that DuckDB 2.0 no longer has.
+        yield from self.connection._to_duckdb_relation(expression).to_arrow_reader(rows)
+
+    def _connect(self, memory_limit: str | None) -> Any:
+        options: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        if memory_limit:
+            options["memory_limit"] = memory_limit
+        work = Path(self._folder.name)
+        connection = ibis.duckdb.connect(work / "work.duckdb", temp_directory=str(work / "spill"), **options)
+        connection.raw_sql("SET TimeZone = 'UTC'")
+        return connection
+
+    def _find_tables(self) -> dict[str, Callable[[], ir.Table]]:
+        url = self._spec.source
+        if "://" in url and not url.startswith("duckdb://"):
+            return self._find_remote(url)
+        path = self._path if not url.startswith("duckdb://") else Path(url.removeprefix("duckdb://"))
+        if path.is_dir():
+            return self._find_files(path)
+        if not path.exists():
+            raise DataError(
+                f"data.source: {path} does not exist. Put the tables there, or change 'source' (a folder of "
+                "Parquet or CSV files, a .duckdb file, or an Ibis URL)."
+            )
+        try:
+            self.connection.attach(path, name="source", read_only=True)
+        except Exception as error:
+            raise DataError(f"data.source: {path} is not a DuckDB file ({type(error).__name__}).") from None
+        names = self.connection.list_tables(database=("source", "main"))
+        return {name: self._reader(self.connection.table, name, database=("source", "main")) for name in names}
+
+    def _find_remote(self, url: str) -> dict[str, Callable[[], ir.Table]]:
+        """Tables of a warehouse: streamed into the temporary database when they are asked for."""
+        try:
+            remote = ibis.connect(url)
+            names = remote.list_tables()
+        except Exception as error:  # the message of a driver may hold the password
+            scheme = url.split("://", maxsplit=1)[0]
+            raise DataError(f"data.source: cannot connect to {scheme}://… ({type(error).__name__}).") from None
+
+        def copy(name: str) -> ir.Table:
+            return self.connection.create_table(f"remote_{name}", remote.table(name).to_pyarrow_batches())
+
+        return {name: self._reader(copy, name) for name in names}
+
+    def _find_files(self, folder: Path) -> dict[str, Callable[[], ir.Table]]:
+        found: dict[str, Callable[[], ir.Table]] = {}
+        for entry in sorted(folder.iterdir()):
+            if entry.is_dir() and any(entry.glob("*.parquet")):
+                found[entry.name] = self._reader(self._read_parquet, str(entry / "*.parquet"))
+            elif entry.suffix == ".parquet":
+                found[entry.stem] = self._reader(self._read_parquet, str(entry))
+            elif entry.suffix in _TEXT:
+                found[entry.stem] = self._reader(self._read_text, entry, self._spec.csv, ())
+        return found
+
+    @staticmethod
+    def _reader(function: Callable[..., ir.Table], *args: Any, **kwargs: Any) -> Callable[[], ir.Table]:
+        return lambda: function(*args, **kwargs)
+
+    def _read_parquet(self, path: str) -> ir.Table:
+        try:
+            return self.connection.read_parquet(path)
+        except Exception as error:
+            raise DataError(f"{path}: not a readable Parquet file ({type(error).__name__}).") from None
+
+    def _read_text(self, path: Path, csv: CsvSpec, columns: tuple[str, ...]) -> ir.Table:
+        options: dict[str, Any] = {"names": list(columns)} if columns else {}
+        try:
+            return self.connection.read_csv(
+                str(path), all_varchar=True, delim=csv.separator, header=csv.header, **options
+            )
+        except Exception as error:
+            first = str(error).strip().splitlines()[0]
+            raise DataError(f"{path}: cannot be read as delimited text: {first}") from None
+
+    def _make(self, name: str, spec: TableSpec) -> ir.Table:
+        place = f"data.tables.{name}"
+        table = self._origin(spec, place)
+        if spec.row_number:
+            table = table.mutate(**{spec.row_number: ibis.row_number() + 1})
+        for join in spec.join:
+            table = self._join(table, join, place)
+        if spec.types:
+            require_columns(table, spec.types, place=f"{place}.types")
+            table = table.mutate(**{column: _READERS[kind](table[column]) for column, kind in spec.types.items()})
+        for column, text in spec.compute.items():
+            table = table.mutate(**{column: self._express(text, table, f"{place}.compute.{column}")})
+        if spec.where:
+            table = table.filter(self._express(spec.where, table, f"{place}.where"))
+        if spec.first:
+            require_columns(table, [spec.first.key, spec.first.order], place=f"{place}.first")
+            table = table.filter(table[spec.first.key].notnull())
+            # All columns break ties, so that the row kept does not depend on the order of rows.
+            order = [spec.first.order, *[column for column in table.columns if column != spec.first.order]]
+            ranked = table.mutate(first_rank=ibis.row_number().over(group_by=spec.first.key, order_by=order))
+            table = ranked.filter(ranked.first_rank == 0).drop("first_rank")
+        return table
+
+    def _origin(self, spec: TableSpec, place: str) -> ir.Table:
+        if spec.union:
+            parts = [self.table(part, place=f"{place}.union") for part in spec.union]
+            for name, part in zip(spec.union[1:], parts[1:], strict=True):
+                if set(part.columns) != set(parts[0].columns):
+                    different = sorted(set(part.columns) ^ set(parts[0].columns))
+                    raise DataError(f"{place}.union: {name} and {spec.union[0]} differ in columns {different}.")
+            return ibis.union(*[part.select(*parts[0].columns) for part in parts]) if len(parts) > 1 else parts[0]
+        file = self._path / str(spec.file)
+        if not file.exists():
+            raise DataError(f"{place}.file: {file} does not exist. Put the file there, or change its name.")
+        if file.suffix == ".parquet":
+            return self._read_parquet(str(file))
+        return self._read_text(file, spec.csv or self._spec.csv, spec.columns)
+
+    def _join(self, table: ir.Table, join: JoinSpec, place: str) -> ir.Table:
+        other = self.table(join.table, place=f"{place}.join")
+        pairs = join.on if isinstance(join.on, dict) else {join.on: join.on}
+        require_columns(table, pairs.keys(), place=f"{place}.join.on")
+        require_columns(other, pairs.values(), place=f"{place}.join.on ({join.table})")
+        keys = list(pairs.values())
+        doubles = other.group_by(keys).agg(n=ibis._.count()).filter(ibis._.n > 1).count()
+        if count := int(doubles.execute()):
+            raise DataError(
+                f"{place}.join: {join.table} has {count:,} values of {', '.join(keys)} more than once, so that rows "
+                "would be doubled. Join on a key that is unique there."
+            )
+        kept = [column for column in other.columns if column in keys or column not in table.columns]
+        joined = table.join(other.select(*kept), [table[a] == other[b] for a, b in pairs.items()], how=join.how)
+        return joined.drop(*[column for column in joined.columns if column.endswith("_right")])
+
+
+def require_columns(table: ir.Table, columns: Any, *, place: str) -> None:
+    """Raise DataError unless all `columns` are in `table`; the message names close matches."""
+    for column in columns:
+        if column not in table.columns:
+            near = difflib.get_close_matches(column, table.columns, n=1)
+            hint = f"Did you mean '{near[0]}'?" if near else f"Found: {', '.join(table.columns)}."
+            raise DataError(f"{place}: there is no column '{column}'. {hint}")
+
+
+def read_number(column: ir.Value) -> ir.FloatingValue:
+    """A column as float64; text that is not a number is NULL."""
+    if column.type().is_string():
+        return column.strip().nullif("").try_cast("float64")
+    return column.cast("float64")
+
+
+def read_text_number(column: ir.Value) -> ir.FloatingValue:
+    """A number out of text such as ``"$90,000 "`` or ``"(1,200)"`` (a minus); NULL where there is none."""
+    text = column.cast("string").strip()
+    digits = text.re_replace(r"[^0-9.\-]", "")
+    number = digits.nullif("").try_cast("float64")
+    return ibis.ifelse(text.startswith("(") & text.endswith(")"), -number, number)
+
+
+def read_text(column: ir.Value) -> ir.StringValue:
+    """A column as trimmed text; empty text is NULL."""
+    return column.cast("string").strip().nullif("")
+
+
+_READERS: dict[str, Callable[[ir.Value], ir.Value]] = {
+    "number": read_number,
+    "text_number": read_text_number,
+    "text": read_text,
+}

@@ -1,0 +1,306 @@
+"""From source tables to canonical ones: customers, events and purchases with known names and types.
+
+Canonical columns: ``customer_id``, ``occurred_at`` (naive, UTC), ``available_at`` where the source has it;
+events add ``kind`` and ``initiated_by``; purchases add ``product`` and ``amount_units`` (whole
+ten-thousandths, so that sums are exact). Only declared attributes are carried on.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+
+import ibis
+import ibis.expr.types as ir
+
+from propensity.config import AttributeSpec, CustomersSpec, DataSpec, EventsSpec, PurchasesSpec, RecordsSpec
+from propensity.data.connect import (
+    Source,
+    local_to_utc,
+    parse_text_time,
+    read_number,
+    read_text,
+    read_text_number,
+    require_columns,
+)
+from propensity.errors import DataError
+from propensity.temporal import to_instant
+
+AMOUNT_UNITS = 10_000
+"""Units of ``amount_units`` in one unit of money."""
+
+
+@dataclass(frozen=True)
+class TableFacts:
+    """What was found in one role's table: counts of rows and findings, and the time that it covers."""
+
+    role: str
+    name: str
+    rows: int
+    first: datetime | None = None
+    last: datetime | None = None
+    findings: Mapping[str, int] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, object]:
+        """As plain values for JSON."""
+        return {
+            "role": self.role,
+            "name": self.name,
+            "rows": self.rows,
+            "first": self.first.isoformat() if self.first else None,
+            "last": self.last.isoformat() if self.last else None,
+            "findings": dict(self.findings),
+        }
+
+
+def is_missing(raw: ir.Value, special: tuple[object, ...]) -> ir.BooleanValue:
+    """Whether a raw value is one of the special values that mean "not given"."""
+    texts = [str(value) for value in special if not isinstance(value, bool)]
+    numbers = [float(value) for value in special if isinstance(value, int | float) and not isinstance(value, bool)]
+    missing = raw.cast("string").strip().isin(texts) if texts else ibis.literal(value=False)
+    if numbers and raw.type().is_numeric():
+        missing = missing | raw.cast("float64").isin(numbers)
+    return missing.fill_null(False)  # noqa: FBT003
+
+
+def read_attribute(raw: ir.Value, spec: AttributeSpec, *, special: tuple[object, ...]) -> ir.Value:
+    """One attribute in its canonical type: number float64, category text, boolean, or date."""
+    missing = is_missing(raw, special)
+    if spec.type == "number":
+        value = read_number(raw)
+    elif spec.type == "text_number":
+        value = read_text_number(raw)
+    elif spec.type == "boolean":
+        value = _read_boolean(raw, spec)
+    elif spec.type == "date":
+        value = parse_text_time(read_text(raw), spec.format) if raw.type().is_string() else raw
+        value = value.cast("timestamp(6)")
+    else:
+        value = read_text(raw)
+    return ibis.ifelse(missing, ibis.null(value.type()), value)
+
+
+def _read_boolean(raw: ir.Value, spec: AttributeSpec) -> ir.BooleanValue:
+    if raw.type().is_boolean():
+        return raw
+    return raw.cast("string").strip().nullif("").lower().isin([str(value).lower() for value in spec.true_values])
+
+
+def stage_customers(
+    source: Source, spec: DataSpec, *, carry: tuple[str, ...] = ()
+) -> tuple[ir.Table, TableFacts, list[str]]:
+    """The canonical customers table: ``customer_id``, ``known_from`` and the declared attributes.
+
+    Parameters
+    ----------
+    carry : tuple of str
+        Source columns taken along as text under ``carried_<name>``: a snapshot's label and split.
+
+    Returns
+    -------
+    table : ibis Table
+        One row per customer, or per customer and ``known_from``.
+    facts : TableFacts
+        Rows, and counts of values that could not be read.
+    warnings : list of str
+        What the analyst should know: constant or identifying columns.
+    """
+    role = spec.customers
+    raw = source.table(role.table, place="data.customers.table")
+    columns = {name: attribute.column or name for name, attribute in role.attributes.items()}
+    require_columns(raw, columns.values(), place="data.customers.attributes")
+    if role.key is None:  # a snapshot without a key: rows are numbered as they stand
+        raw = raw.mutate(row_number=ibis.row_number() + 1)
+        role = role.model_copy(update={"key": "row_number"})
+    require_columns(raw, [role.key], place="data.customers.key")
+    known = _known_from(raw, role, spec)
+    attributes = {
+        name: read_attribute(raw[columns[name]], attribute, special=(*spec.missing, *attribute.missing))
+        for name, attribute in role.attributes.items()
+    }
+    require_columns(raw, carry, place="outcome and split")
+    carried = {f"carried_{name}": read_text(raw[name]) for name in carry}
+    chosen = raw.select(customer_id=raw[role.key], known_from=known, **attributes, **carried)
+    table = source.materialise("staged_customers", chosen)
+    unreadable = _unreadable_attributes(raw, role, columns, spec)
+    rows = _require_rows(table, role.table, "customers")
+    _check_keys(table, role)
+    _refuse_unreadable(unreadable, rows, spec, "data.customers.attributes")
+    warnings = _attribute_warnings(table, role.attributes, rows)
+    return table, TableFacts(role="customers", name=role.table, rows=rows, findings=unreadable), warnings
+
+
+def _known_from(raw: ir.Table, role: CustomersSpec, spec: DataSpec) -> ir.Value:
+    if role.known_from in (None, "first_purchase"):
+        return ibis.null("timestamp(6)")
+    require_columns(raw, [role.known_from], place="data.customers.known_from")
+    return read_time(raw[str(role.known_from)], role.known_from_format, spec)
+
+
+def read_time(raw: ir.Value, form: str | None, spec: DataSpec) -> ir.TimestampValue:
+    """A column as naive UTC instants; naive source values are local to the study's time zone."""
+    kind = raw.type()
+    if kind.is_timestamp() and kind.timezone:
+        return raw.cast("timestamp(6)")
+    local = parse_text_time(read_text(raw), form) if kind.is_string() else raw.cast("timestamp(6)")
+    return local_to_utc(local, spec.zone)
+
+
+def _unreadable_attributes(
+    raw: ir.Table, role: CustomersSpec, columns: Mapping[str, str], spec: DataSpec
+) -> dict[str, int]:
+    counts = {}
+    for name, attribute in role.attributes.items():
+        if attribute.type in ("number", "text_number", "date") and raw[columns[name]].type().is_string():
+            column = raw[columns[name]]
+            special = (*spec.missing, *attribute.missing)
+            given = read_text(column).notnull() & ~is_missing(column, special)
+            counts[name] = (given & read_attribute(column, attribute, special=special).isnull()).sum()
+    if not counts:
+        return {}
+    found = raw.aggregate(**counts).execute().iloc[0]
+    return {f"unreadable_{name}": int(found[name]) for name in counts if found[name]}
+
+
+def _refuse_unreadable(unreadable: Mapping[str, int], rows: int, spec: DataSpec, place: str) -> None:
+    for name, count in unreadable.items():
+        if count > spec.max_unreadable * rows:
+            column = name.removeprefix("unreadable_")
+            raise DataError(
+                f"{place}: {count:,} of {rows:,} values of '{column}' cannot be read (limit {spec.max_unreadable:.1%}). "
+                "Check its type and format, name special values under 'missing', or raise data.max_unreadable."
+            )
+
+
+def _require_rows(table: ir.Table, name: str, role: str) -> int:
+    rows = int(table.count().execute())
+    if rows == 0:
+        raise DataError(f"data.{role}: the table '{name}' is empty. Check the source, or a 'where' that removes all.")
+    return rows
+
+
+def _check_keys(table: ir.Table, role: CustomersSpec) -> None:
+    missing = int(table.customer_id.isnull().sum().execute() or 0)
+    if missing:
+        raise DataError(f"data.customers.key: {missing:,} rows have no '{role.key}'. Remove them or fill the key.")
+    versioned = role.known_from not in (None, "first_purchase")
+    keys = ["customer_id", "known_from"] if versioned else ["customer_id"]
+    counts = table.group_by(keys).agg(n=ibis._.count())
+    doubles = counts.filter(counts.n > 1).order_by(keys).limit(3).execute()
+    if len(doubles):
+        total = int(counts.filter(counts.n > 1).count().execute())
+        hint = "" if versioned else " If rows are versions over time, name the column 'known_from'."
+        raise DataError(
+            f"data.customers.key: {total:,} values of '{role.key}' occur more than once. Keep one row each.{hint}"
+        )
+
+
+def _attribute_warnings(table: ir.Table, attributes: Mapping[str, AttributeSpec], rows: int) -> list[str]:
+    if not attributes:
+        return []
+    distinct = table.aggregate(**{name: table[name].nunique() for name in attributes}).execute().iloc[0]
+    warnings = []
+    for name, attribute in attributes.items():
+        if distinct[name] <= 1:
+            warnings.append(f"customers: '{name}' is constant ({'empty' if distinct[name] == 0 else 'one value'}).")
+        elif attribute.type == "category" and distinct[name] > 100 and distinct[name] > 0.5 * rows:
+            raise DataError(
+                f"data.customers.attributes.{name}: {int(distinct[name]):,} different values in {rows:,} rows: an "
+                "identifier or free text, which never becomes a feature. Remove it from the attributes."
+            )
+    return warnings
+
+
+def stage_records(
+    source: Source, spec: DataSpec, role: EventsSpec | PurchasesSpec, customers: ir.Table, *, today: datetime | None
+) -> tuple[ir.Table, TableFacts, list[str]]:
+    """The canonical events or purchases: readable rows of known customers, as naive UTC instants.
+
+    Parameters
+    ----------
+    today : datetime, optional
+        Rows later than this are counted and left out; None trusts all timestamps.
+    """
+    name = "events" if isinstance(role, EventsSpec) else "purchases"
+    place = f"data.{name}"
+    raw = source.table(role.table, place=f"{place}.table")
+    staged = _select_records(raw, role, spec, place)
+    rows = _require_rows(staged, role.table, name)
+    end_of_time = (today or datetime.max).replace(tzinfo=None)
+    late = staged.occurred_at > ibis.literal(end_of_time, type="timestamp(6)")
+    known = staged.customer_id.isin(customers.customer_id)
+    keep = staged.occurred_at.notnull() & ~late & staged.customer_id.notnull() & known
+    counts = staged.aggregate(
+        unreadable_occurred_at=staged.occurred_at.isnull().sum(),
+        no_customer=staged.customer_id.isnull().sum(),
+        unknown_customer=(staged.customer_id.notnull() & ~known).sum(),
+        future=late.sum(),
+        **({"unreadable_available_at": staged.unreadable_available.sum()} if role.available_at else {}),
+    ).execute()
+    findings = {column: int(value) for column, value in counts.iloc[0].fillna(0).items() if value and value == value}
+    _refuse_unreadable({k: v for k, v in findings.items() if k.startswith("unreadable")}, rows, spec, place)
+    _refuse_unreadable({k: v for k, v in findings.items() if k == "future"}, rows, spec, place)
+    table = source.materialise(f"staged_{name}", staged.filter(keep).drop("unreadable_available"))
+    span = table.aggregate(first=table.occurred_at.min(), last=table.occurred_at.max(), rows=table.count()).execute()
+    if int(span["rows"][0]) == 0:
+        raise DataError(
+            f"{place}: none of the {rows:,} rows belongs to a known customer at a readable time ({_counts(findings)}). "
+            "Check the keys: they must be written alike in both tables."
+        )
+    facts = TableFacts(
+        role=name,
+        name=role.table,
+        rows=rows,
+        first=span["first"][0].to_pydatetime(),
+        last=span["last"][0].to_pydatetime(),
+        findings=findings,
+    )
+    return table, facts, [f"{name}: {_WORDS[k].format(v)}" for k, v in findings.items() if k in _WORDS]
+
+
+_WORDS = {
+    "no_customer": "{:,} rows without a customer were left out.",
+    "unknown_customer": "{:,} rows of customers who are not in the customers table were left out.",
+    "unreadable_occurred_at": "{:,} rows with an unreadable time were left out.",
+    "unreadable_available_at": "{:,} rows with an unreadable available_at count from their own time on.",
+    "future": "{:,} rows in the future were left out.",
+}
+
+
+def _counts(findings: Mapping[str, int]) -> str:
+    return ", ".join(f"{key.replace('_', ' ')}: {count:,}" for key, count in findings.items()) or "no finding"
+
+
+def _select_records(raw: ir.Table, role: RecordsSpec, spec: DataSpec, place: str) -> ir.Table:
+    extra = [role.kind, role.initiated_by] if isinstance(role, EventsSpec) else []
+    if isinstance(role, PurchasesSpec):
+        extra = [role.product, role.amount]
+    wanted = [role.key, role.occurred_at, role.available_at, *role.attributes, *extra]
+    require_columns(raw, [column for column in wanted if column], place=place)
+    occurred = read_time(raw[role.occurred_at], role.format, spec)
+    columns: dict[str, ir.Value] = {"customer_id": raw[role.key], "occurred_at": occurred}
+    columns["unreadable_available"] = ibis.literal(value=False)
+    if role.available_at:
+        available = read_time(raw[role.available_at], role.format, spec)
+        columns["unreadable_available"] = raw[role.available_at].notnull() & available.isnull()
+        # A record cannot be known before it happens: a time before it is a clock's error.
+        columns["available_at"] = ibis.greatest(ibis.coalesce(available, occurred), occurred)
+    if isinstance(role, EventsSpec):
+        columns["kind"] = read_text(raw[role.kind])
+        if role.initiated_by:
+            columns["initiated_by"] = read_text(raw[role.initiated_by])
+    if isinstance(role, PurchasesSpec):
+        columns["product"] = read_text(raw[role.product])
+        money = read_number(raw[role.amount]) if role.amount else ibis.literal(0.0)
+        columns["amount_units"] = (money.fill_null(0.0) * AMOUNT_UNITS).round().cast("int64")
+    return raw.select(**columns, **{name: read_text(raw[name]) for name in role.attributes})
+
+
+def recorded_until(facts: list[TableFacts], spec: DataSpec) -> datetime | None:
+    """The instant up to which the source is complete: as declared, or the end of the last record's day."""
+    if spec.recorded_until is not None:
+        return to_instant(spec.recorded_until, zone=spec.zone)
+    lasts = [fact.last for fact in facts if fact.last]
+    if not lasts:
+        return None
+    local = max(lasts).replace(tzinfo=UTC).astimezone(spec.zone)
+    return to_instant(local.date() + timedelta(days=1), zone=spec.zone)

@@ -1,0 +1,216 @@
+"""The one door to dated rows: nothing else in the product filters by date.
+
+``as_of`` gives what was known before a cutoff, ``between`` what happened in a label window.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time
+from pathlib import Path
+
+import ibis
+import ibis.expr.types as ir
+
+from propensity.config import DataSpec, MatchSpec, OutcomeSpec
+from propensity.data.connect import MICROSECONDS_PER_DAY, Express, Source, epoch_microseconds, local_day
+from propensity.data.schema import TableFacts, recorded_until, stage_customers, stage_records
+from propensity.temporal import Window, microseconds
+
+
+@dataclass(frozen=True)
+class Tables:
+    """The canonical tables of a study, and what was found in them.
+
+    Attributes
+    ----------
+    customers, events, purchases : ibis Table
+        Canonical tables (see `propensity.data.schema`); events and purchases may be None.
+    codes : ibis Table
+        ``customer_id`` and ``code``: customers numbered 0, 1, … in the order of their keys.
+    facts : list of TableFacts
+        Counts and the time covered, by role.
+    warnings : list of str
+        What the analyst should know.
+    until : datetime or None
+        The instant up to which events and purchases are recorded.
+    """
+
+    source: Source
+    spec: DataSpec
+    customers: ir.Table
+    codes: ir.Table
+    events: ir.Table | None
+    purchases: ir.Table | None
+    facts: list[TableFacts]
+    warnings: list[str]
+    until: datetime | None
+
+    @property
+    def begins(self) -> datetime | None:
+        """The instant of the first record."""
+        firsts = [fact.first for fact in self.facts if fact.first]
+        return min(firsts).replace(tzinfo=UTC) if firsts else None
+
+
+@contextmanager
+def open_tables(
+    spec: DataSpec, path: Path, *, express: Express, today: datetime | None = None, memory_limit: str | None = None
+) -> Iterator[Tables]:
+    """Open a study's source and stage its canonical tables; closes the connection at the end.
+
+    Parameters
+    ----------
+    spec : DataSpec
+        The study's data section.
+    path : Path
+        The source as a path.
+    express : callable
+        Turns checked expressions into columns (``rules.expressions``).
+    today : datetime, optional
+        Records after this instant are impossible: counted, left out, and refused above the limit.
+    """
+    source = Source(spec, path, express=express, memory_limit=memory_limit)
+    try:
+        customers, customer_facts, warnings = stage_customers(source, spec)
+        facts, records = [customer_facts], {}
+        for role in (spec.events, spec.purchases):
+            if role is not None:
+                table, fact, found = stage_records(source, spec, role, customers, today=today)
+                facts, warnings = [*facts, fact], [*warnings, *found]
+                records[fact.role] = table
+        if spec.customers.known_from == "first_purchase" and "purchases" in records:
+            customers = _known_from_first_purchase(source, customers, records["purchases"])
+        yield Tables(
+            source=source,
+            spec=spec,
+            customers=customers,
+            codes=_number_customers(source, customers),
+            events=records.get("events"),
+            purchases=records.get("purchases"),
+            facts=facts,
+            warnings=warnings,
+            until=recorded_until(facts, spec),
+        )
+    finally:
+        source.close()
+
+
+def _instant(value: datetime) -> ir.TimestampValue:
+    return ibis.literal(value.astimezone(UTC).replace(tzinfo=None), type="timestamp(6)")
+
+
+def as_of(records: ir.Table, cutoff: datetime) -> ir.Table:
+    """Rows that had happened, and were known, before `cutoff`: ``occurred_at < cutoff`` and ``available_at < cutoff``."""
+    table = records.filter(records.occurred_at < _instant(cutoff))
+    return table.filter(table.available_at < _instant(cutoff)) if "available_at" in table.columns else table
+
+
+def between(records: ir.Table, window: Window) -> ir.Table:
+    """Rows that happened in the half-open `window`; when they became known does not matter to a label."""
+    return records.filter(
+        (records.occurred_at >= _instant(window.start)) & (records.occurred_at < _instant(window.end))
+    )
+
+
+def happened_before(records: ir.Table, cutoff: datetime) -> ir.Table:
+    """Rows with ``occurred_at < cutoff``: the sweep applies ``available_at`` itself, cutoff by cutoff."""
+    return records.filter(records.occurred_at < _instant(cutoff))
+
+
+def customers_as_of(customers: ir.Table, cutoff: datetime) -> ir.Table:
+    """One row per customer known before `cutoff`: the newest row with ``known_from < cutoff``.
+
+    Customers whose table has no ``known_from`` are known always, and so are rows that miss it.
+    """
+    known = customers.filter(customers.known_from.isnull() | (customers.known_from < _instant(cutoff)))
+    newest = known.known_from.desc(nulls_first=False)
+    ranked = known.mutate(version=ibis.row_number().over(group_by=known.customer_id, order_by=newest))
+    return ranked.filter(ranked.version == 0).drop("version")
+
+
+def attributes_as_of(tables: Tables, cutoff: datetime) -> ir.Table:
+    """Customers known before `cutoff` with their attributes as of it.
+
+    Returns
+    -------
+    ibis Table
+        ``customer_id``, ``tenure_days`` (days since ``known_from``) and the attributes; a date becomes ``age``
+        (whole years) or ``days_since_<name>``, and is missing when it is not before the cutoff.
+    """
+    table = customers_as_of(tables.customers, cutoff)
+    day = cutoff.astimezone(tables.spec.zone).date()
+    columns: dict[str, ir.Value] = {
+        "customer_id": table.customer_id,
+        "tenure_days": (ibis.literal(microseconds(cutoff)) - epoch_microseconds(table.known_from))
+        / float(MICROSECONDS_PER_DAY),
+    }
+    for name, attribute in tables.spec.customers.attributes.items():
+        value = table[name]
+        if attribute.type == "date":
+            value = _whole_years(value, day) if attribute.feature_name(name) == "age" else _days_since(value, day)
+        columns[attribute.feature_name(name)] = value
+    return table.select(**columns)
+
+
+def _whole_years(born: ir.TimestampValue, day: date) -> ir.Value:
+    before_birthday = (born.month() * 100 + born.day()) > day.month * 100 + day.day
+    years = (ibis.literal(day.year) - born.year() - before_birthday.cast("int32")).cast("float64")
+    return ibis.ifelse(born < ibis.literal(day, type="date").cast("timestamp(6)"), years, None)
+
+
+def _days_since(past: ir.TimestampValue, day: date) -> ir.Value:
+    midnight = microseconds(datetime.combine(day, time(), tzinfo=UTC))
+    days = (ibis.literal(midnight) - epoch_microseconds(past)) / float(MICROSECONDS_PER_DAY)
+    return ibis.ifelse(days > 0, days, None)
+
+
+def outcome_records(tables: Tables, outcome: OutcomeSpec, *, express: Express) -> ir.Table:
+    """The purchases (or events) that the study asks about, over all time: cut them by `as_of` or `between`."""
+    if outcome.event is not None and tables.events is not None:
+        table = tables.events.filter(tables.events.kind == outcome.event.kind)
+        if outcome.event.where:
+            table = table.filter(express(outcome.event.where, table, "outcome.event.where"))
+        return table
+    assert tables.purchases is not None  # noqa: S101 - the study's own check
+    product = tables.purchases["product"]
+    if isinstance(outcome.product, MatchSpec):
+        return tables.purchases.filter(product.re_search(outcome.product.matches).fill_null(value=False))
+    return tables.purchases.filter(product.isin(list(outcome.product or ())))
+
+
+def sweep_columns(
+    records: ir.Table, *, until: datetime, codes: ir.Table, spec: DataSpec, columns: list[str]
+) -> ir.Table:
+    """Records before `until` of the customers in `codes`, sorted for the sweep.
+
+    Returns
+    -------
+    ibis Table
+        ``code`` (int64), ``time`` and ``known`` (microseconds since 1970 UTC), ``day`` (local day number)
+        and `columns`, ordered by customer, time and then all columns, so that ties do not depend on row order.
+    """
+    table = happened_before(records, until)
+    joined = table.inner_join(codes, "customer_id")
+    known = joined.available_at if "available_at" in table.columns else joined.occurred_at
+    chosen = joined.select(
+        code=joined.code,
+        time=epoch_microseconds(joined.occurred_at),
+        known=epoch_microseconds(known),
+        day=local_day(joined.occurred_at, spec.zone).cast("int32"),
+        **{column: joined[column] for column in columns},
+    )
+    return chosen.order_by(["code", "time", "known", *columns])
+
+
+def _number_customers(source: Source, customers: ir.Table) -> ir.Table:
+    keys = customers.select("customer_id").distinct()
+    numbered = keys.mutate(code=ibis.row_number().over(order_by=keys.customer_id).cast("int64"))
+    return source.materialise("customer_codes", numbered)
+
+
+def _known_from_first_purchase(source: Source, customers: ir.Table, purchases: ir.Table) -> ir.Table:
+    known = purchases.available_at if "available_at" in purchases.columns else purchases.occurred_at
+    first = purchases.group_by("customer_id").agg(known_from=known.min())
+    bought = customers.drop("known_from").inner_join(first, "customer_id")
+    return source.materialise("customers_since_first_purchase", bought)

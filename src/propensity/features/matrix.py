@@ -1,0 +1,307 @@
+"""The matrix: profile, behaviour and purchases side by side, as one block of float32.
+
+What is learnt (vocabularies, categories, which columns are constant) is learnt on train and kept in a
+`FeaturePlan`; training and scoring build their rows with the same plan and the same code.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import ibis
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from propensity.config import Study
+from propensity.data.schema import AMOUNT_UNITS
+from propensity.data.tables import Tables, attributes_as_of
+from propensity.errors import DataError
+from propensity.features.behaviour import plan_behaviour, read_events
+from propensity.features.catalogue import Feature
+from propensity.features.profile import ProfilePlan, plan_profile, profile_columns
+from propensity.features.purchases import plan_purchases, read_purchases
+from propensity.features.records import RecordPlan
+from propensity.features.sweep import Column, sweep
+from propensity.temporal import Duration, format_instant, microseconds
+
+
+@dataclass(frozen=True)
+class FeaturePlan:
+    """All that is needed to build a row as train did.
+
+    Attributes
+    ----------
+    profile : ProfilePlan
+        Profile features and their categories.
+    records : tuple of RecordPlan
+        Swept features of events and purchases.
+    features : tuple of Feature
+        The catalogue of the columns that are kept, in column order.
+    """
+
+    profile: ProfilePlan
+    records: tuple[RecordPlan, ...]
+    features: tuple[Feature, ...]
+
+    @property
+    def names(self) -> list[str]:
+        """Column names in order."""
+        return [feature.name for feature in self.features]
+
+    @property
+    def categories(self) -> dict[str, list[str]]:
+        """The categories of each category feature."""
+        return {f.name: list(f.categories) for f in self.features if f.kind == "category"}
+
+    def catalogue(self) -> list[dict[str, Any]]:
+        """The catalogue as data."""
+        return [feature.to_dict() for feature in self.features]
+
+    def to_dict(self) -> dict[str, Any]:
+        """As plain values for JSON."""
+        return {
+            "profile": self.profile.to_dict(),
+            "records": [plan.to_dict() for plan in self.records],
+            "features": self.catalogue(),
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> "FeaturePlan":
+        """The inverse of `to_dict`."""
+        return cls(
+            profile=ProfilePlan.from_dict(values["profile"]),
+            records=tuple(RecordPlan.from_dict(plan) for plan in values["records"]),
+            features=tuple(Feature.from_dict(feature) for feature in values["features"]),
+        )
+
+
+@dataclass(frozen=True)
+class Frame:
+    """Rows for the learning arm.
+
+    Attributes
+    ----------
+    X : DataFrame of float32, shape (n, p)
+        The features, one block.
+    keys : DataFrame, n rows
+        ``customer_id``, ``code`` and ``cutoff`` (naive UTC; NaT in snapshots).
+    y : ndarray of int8, shape (n,), or None
+        Labels.
+    unseen : dict
+        Category feature → rows whose category train did not have.
+    """
+
+    X: pd.DataFrame
+    keys: pd.DataFrame
+    y: npt.NDArray[np.int8] | None = None
+    unseen: Mapping[str, int] | None = None
+
+    def __len__(self) -> int:
+        return len(self.X)
+
+    @property
+    def groups(self) -> npt.NDArray[np.int64]:
+        """Customer numbers, shape (n,)."""
+        codes: npt.NDArray[np.int64] = self.keys["code"].to_numpy()
+        return codes
+
+    @property
+    def labels(self) -> npt.NDArray[np.int8]:
+        """The labels, of a frame that has them."""
+        assert self.y is not None  # noqa: S101 - asked of labelled frames only
+        return self.y
+
+    def take(self, rows: npt.NDArray[Any]) -> "Frame":
+        """The frame of some rows, by position or mask."""
+        return Frame(
+            X=self.X.iloc[rows] if rows.dtype != bool else self.X[rows],
+            keys=(self.keys.iloc[rows] if rows.dtype != bool else self.keys[rows]).reset_index(drop=True),
+            y=None if self.y is None else self.y[rows],
+            unseen=self.unseen,
+        )
+
+
+def decode(X: pd.DataFrame, features: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """Rows as the rules see them: categories as texts (None where missing), everything else as numbers."""
+    decoded = {}
+    for feature in features:
+        column = X[feature["name"]].to_numpy()
+        if feature["kind"] == "category":
+            texts = np.array([*feature["categories"], None], dtype=object)
+            column = texts[np.where(np.isnan(column), len(texts) - 1, column).astype(np.intp)]
+        decoded[feature["name"]] = column
+    return pd.DataFrame(decoded, index=X.index)
+
+
+def usable_windows(windows: Sequence[Duration], tables: Tables, first: datetime) -> tuple[list[Duration], list[str]]:
+    """The windows that the records before the first cutoff can fill, and a warning for each that they cannot."""
+    begins = tables.begins
+    if begins is None:
+        return list(windows), []
+    kept = [w for w in windows if w.before(first, zone=tables.spec.zone) >= begins or w == windows[0]]
+    short = [w for w in windows if w not in kept]
+    zone = tables.spec.zone
+    return kept, [
+        f"features: the window {window} is dropped: records begin {format_instant(begins, zone=zone)[:10]}, and the "
+        f"first cutoff is {format_instant(first, zone=zone)}."
+        for window in short
+    ]
+
+
+def learn_plan(
+    tables: Tables, study: Study, *, cohorts: Sequence[pd.DataFrame], cutoffs: Sequence[datetime]
+) -> tuple[FeaturePlan, list[str]]:
+    """Learn the features of a study on its train cohorts.
+
+    Parameters
+    ----------
+    cohorts : sequence of DataFrame
+        The keys of the train cohorts.
+    cutoffs : sequence of datetime
+        Their cutoffs; vocabularies see what was known before the last.
+
+    Returns
+    -------
+    plan : FeaturePlan
+        With all columns; `Frame` building may drop the constant ones through `keep_informative`.
+    warnings : list of str
+        Windows that were dropped.
+    """
+    windows, warnings = usable_windows(study.features.windows, tables, cutoffs[0])
+    most, last = study.features.top_categories, cutoffs[-1]
+    attributes = pd.concat(
+        [_attributes(tables, keys, cutoff) for keys, cutoff in zip(cohorts, cutoffs, strict=True)], ignore_index=True
+    )
+    profile = plan_profile(tables.spec.customers, attributes, most=max(most, 30))
+    records = []
+    if tables.events is not None and tables.spec.events is not None:
+        records.append(plan_behaviour(tables, tables.spec.events, windows=windows, cutoff=last, most=most))
+    if tables.purchases is not None and tables.spec.purchases is not None:
+        records.append(plan_purchases(tables, tables.spec.purchases, windows=windows, cutoff=last, most=most))
+    features = (*profile.features, *[feature for plan in records for feature in plan.features])
+    _refuse_same_names(features)
+    return FeaturePlan(profile=profile, records=tuple(records), features=features), warnings
+
+
+def _refuse_same_names(features: Sequence[Feature]) -> None:
+    names = [feature.name for feature in features]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"features: two features would be called {twice}. Rename the attribute or the event kind.")
+
+
+def keep_informative(plan: FeaturePlan, frame: Frame, *, always: Sequence[str]) -> FeaturePlan:
+    """The plan without columns that are constant on train (unless named in `always`), with typical values.
+
+    Parameters
+    ----------
+    frame : Frame
+        The train rows with all columns.
+    always : sequence of str
+        Features that rules name, kept in any case.
+    """
+    kept = []
+    for feature in plan.features:
+        column = frame.X[feature.name].to_numpy()
+        known = column[~np.isnan(column)]
+        varies = len(known) > 0 and (len(known) < len(column) or bool((known != known[0]).any()))
+        if varies or feature.name in always:
+            typical: float | str | None = float(np.median(known)) if len(known) else None
+            if feature.kind == "category" and len(known):
+                typical = feature.categories[int(np.bincount(known.astype(np.intp)).argmax())]
+            share = 1 - len(known) / max(len(column), 1)
+            kept.append(replace(feature, typical=typical, missing_share=round(share, 6)))
+    return replace(plan, features=tuple(kept))
+
+
+def build_frame(
+    tables: Tables,
+    plan: FeaturePlan,
+    *,
+    cohorts: Sequence[pd.DataFrame],
+    cutoffs: Sequence[datetime],
+    labels: Sequence[npt.NDArray[np.int8]] | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Frame:
+    """The rows of cohorts at their cutoffs: profile as of each, and one sweep over events and purchases for all.
+
+    Parameters
+    ----------
+    cohorts : sequence of DataFrame
+        Keys (``customer_id``, ``code``, ``cutoff``), one frame per cutoff.
+    cutoffs : sequence of datetime
+        Aware instants in the same order.
+    labels : sequence of ndarray, optional
+        Labels in the order of the cohorts.
+
+    Returns
+    -------
+    Frame
+        Rows ordered by customer, then cutoff.
+    """
+    keys = pd.concat(list(cohorts), ignore_index=True)
+    position = np.concatenate([np.full(len(c), i, dtype=np.int64) for i, c in enumerate(cohorts)])
+    order = np.lexsort((position, keys["code"].to_numpy()))
+    pieces = [_attributes(tables, cohort, cutoff) for cohort, cutoff in zip(cohorts, cutoffs, strict=True)]
+    attributes = pd.concat([piece for piece in pieces if len(piece)] or pieces[:1], ignore_index=True).iloc[order]
+    profile, unseen = profile_columns(plan.profile, attributes)
+    blocks = {f.name: profile[:, j] for j, f in enumerate(plan.profile.features)}
+    code, cutoff_of_row = keys["code"].to_numpy()[order], position[order]
+    for records in plan.records:
+        if progress:
+            progress(f"sweeping {records.role}")
+        blocks |= _sweep_records(tables, records, plan, code, cutoff_of_row, list(cutoffs))
+    X = np.empty((len(keys), len(plan.features)), dtype=np.float32)
+    for j, feature in enumerate(plan.features):
+        X[:, j] = blocks[feature.name]
+    y = None if labels is None else np.concatenate(list(labels))[order]
+    frame = pd.DataFrame(X, columns=plan.names)
+    return Frame(X=frame, keys=keys.iloc[order].reset_index(drop=True), y=y, unseen=unseen)
+
+
+def _sweep_records(
+    tables: Tables,
+    records: RecordPlan,
+    plan: FeaturePlan,
+    code: npt.NDArray[np.int64],
+    cutoff_of_row: npt.NDArray[np.int64],
+    cutoffs: list[datetime],
+) -> dict[str, npt.NDArray[np.float32]]:
+    wanted = set(plan.names)
+    columns: list[Column] = [column for column in records.columns if column.name in wanted]
+    numbered = ibis.memtable(pd.DataFrame({"code": np.unique(code)}))
+    codes = tables.codes.semi_join(numbered, "code")
+    read = read_events if records.role == "events" else read_purchases
+    swept = sweep(
+        read(tables, records, until=max(cutoffs), codes=codes),
+        row_code=code,
+        row_cutoff=cutoff_of_row,
+        cutoffs=cutoffs,
+        columns=columns,
+        zone=tables.spec.zone,
+        slots=records.slots,
+    )
+    for j, column in enumerate(columns):
+        if column.measure == "sum":
+            swept[:, j] /= AMOUNT_UNITS
+    return {column.name: swept[:, j] for j, column in enumerate(columns)}
+
+
+def _attributes(tables: Tables, keys: pd.DataFrame, cutoff: datetime) -> pd.DataFrame:
+    """Attributes of a cohort's customers as of the cutoff, in the order of `keys`."""
+    wanted = ibis.memtable(pd.DataFrame({"code": keys["code"].to_numpy(dtype=np.int64)}))
+    known = attributes_as_of(tables, cutoff).inner_join(tables.codes, "customer_id")
+    rows = known.semi_join(wanted, "code").drop("customer_id").order_by("code").to_pandas()
+    return rows.set_index("code").reindex(keys["code"].to_numpy()).reset_index(drop=True)
+
+
+def cutoff_microseconds(cutoffs: Sequence[datetime]) -> dict[datetime, int]:
+    """Each cutoff in microseconds since 1970."""
+    return {cutoff: microseconds(cutoff) for cutoff in cutoffs}
+
+
+def naive_utc(cutoff: datetime) -> pd.Timestamp:
+    """An aware instant as the naive UTC timestamp that keys hold."""
+    return pd.Timestamp(cutoff.astimezone(UTC).replace(tzinfo=None)).as_unit("us")
