@@ -70,7 +70,7 @@ class Indicator(Spec):
             raise ValueError(f"the indicator {self.name!r} needs either 'buckets' (numbers) or 'categories'")
         if self.categories and self.special:
             raise ValueError(f"the indicator {self.name!r} has categories: give 'special' values as categories")
-        if self.buckets and "otherwise" in self.model_fields_set:
+        if self.buckets and self.otherwise:
             raise ValueError(f"the indicator {self.name!r} has buckets: the last one takes the place of 'otherwise'")
         return self
 

@@ -1,0 +1,244 @@
+"""Reasons: the contributions that weigh most, in words an analyst understands.
+
+A contribution is signed and in points. The named ones and `contribution_other` add up to the row's sum, so
+that a list's points can be checked by hand. Sensitive features count, but are never named.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+
+Array = np.ndarray[Any, Any]
+# Rows at a time: a block of that many rows stays in the processor's cache.
+_BLOCK = 4096
+_NO_PLURALS = {
+    *("across", "address", "always", "as", "business", "class", "has", "is", "its", "less", "minus", "news"),
+    *("plus", "previous", "series", "this"),
+}
+_BREAKS = {
+    *("and", "at", "before", "between", "by", "during", "for", "from", "in", "last", "of", "on", "or", "over"),
+    *("past", "per", "since", "that", "which", "with"),
+}
+_COUNTED = ("count", "days", "years")
+
+
+def top_reasons(
+    points: Array,
+    X: pd.DataFrame,
+    catalogue: Sequence[Mapping[str, Any]],
+    *,
+    count: int = 5,
+    prefer: Literal["absolute", "positive"] = "absolute",
+) -> pd.DataFrame:
+    """The strongest contributions of each row as texts and points.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n, p)
+        Signed contributions in points, one column per feature.
+    X : DataFrame of shape (n, p)
+        The feature values: numbers, and codes of categories; NaN where missing.
+    catalogue : sequence of mapping, of length p
+        What each column is, in the same order: ``name``, ``phrase``, ``unit``, ``kind``, ``categories``,
+        ``sensitive``.
+    count : int, default=5
+        How many reasons a row gets.
+    prefer : {"absolute", "positive"}, default="absolute"
+        Largest absolute contributions first, or what speaks for the purchase first (largest first) and then
+        what speaks against it.
+
+    Returns
+    -------
+    DataFrame of shape (n, 2 * count + 1)
+        ``reason_1..`` (text, None where nothing more contributes), ``contribution_1..`` (points, signed, 0
+        beside None) and ``contribution_other``: the rest, so that all contributions add up to the row's sum.
+
+    Examples
+    --------
+    >>> catalogue = [{"name": "events_view_30d", "phrase": "{value} views in the last 30 days", "unit": "count",
+    ...               "kind": "number", "sensitive": False},
+    ...              {"name": "gender", "phrase": "gender: {value}", "unit": "category", "kind": "category",
+    ...               "categories": ["f", "m"], "sensitive": True}]
+    >>> X = pd.DataFrame({"events_view_30d": [7.0], "gender": [0.0]})
+    >>> top_reasons(np.array([[12.0, -3.0]]), X, catalogue, count=1).iloc[0].to_dict()
+    {'reason_1': '7 views in the last 30 days', 'contribution_1': 12.0, 'contribution_other': -3.0}
+    """
+    points = np.asarray(points, dtype=np.float64)
+    _check_shapes(points, X, catalogue, count=count)
+    named = np.array([not entry.get("sensitive", False) for entry in catalogue], dtype=np.bool_)
+    chosen, contributions = np.zeros((len(X), count), dtype=np.int64), np.zeros((len(X), count))
+    other = np.zeros(len(X))
+    for start in range(0, len(X), _BLOCK):
+        rows = slice(start, start + _BLOCK)
+        chosen[rows], contributions[rows], other[rows] = _strongest(points[rows], named, count=count, prefer=prefer)
+    texts = _texts(chosen, contributions != 0, X, catalogue)
+    # As objects: a text column of pandas' own would turn None into NaN.
+    columns: dict[str, Any] = {
+        f"reason_{i + 1}": pd.Series(texts[:, i], index=X.index, dtype=object) for i in range(count)
+    }
+    columns |= {f"contribution_{i + 1}": contributions[:, i] for i in range(count)}
+    return pd.DataFrame({**columns, "contribution_other": other}, index=X.index)
+
+
+def scorecard_reasons(points: "pd.Series[float]", *, count: int | None = None) -> list[dict[str, Any]]:
+    """One prospect's scorecard, the indicators with the largest absolute points first.
+
+    Parameters
+    ----------
+    points : Series of shape (indicators,)
+        A row of the scorecard's points, by indicator.
+    count : int or None, default=None
+        How many indicators to give; None gives all, which then add up to the total.
+
+    Examples
+    --------
+    >>> scorecard_reasons(pd.Series({"Region": 10.0, "Quote recency": 40.0}))
+    [{'indicator': 'Quote recency', 'points': 40.0}, {'indicator': 'Region', 'points': 10.0}]
+    """
+    lines = [{"indicator": str(name), "points": float(value)} for name, value in points.items()]
+    return sorted(lines, key=lambda line: -abs(float(str(line["points"]))))[:count]
+
+
+def reason_text(value: float, entry: Mapping[str, Any]) -> str:
+    """One feature's value in the words of its catalogue entry.
+
+    Parameters
+    ----------
+    value : float
+        The value, or a category's code; NaN where missing.
+    entry : mapping
+        The feature's entry in the catalogue. ``phrase_missing``, where given, is what a missing value says.
+
+    Examples
+    --------
+    >>> entry = {"name": "recency_days_view", "phrase": "{value} days since the last view", "unit": "days",
+    ...          "kind": "number"}
+    >>> reason_text(1, entry), reason_text(float("nan"), entry)
+    ('1 day since the last view', 'no view so far')
+    """
+    phrase = str(entry.get("phrase") or "{value}")
+    if np.isnan(value):
+        return str(entry.get("phrase_missing") or _missing(entry, phrase))
+    if entry.get("kind") == "boolean":
+        if "{value}" not in phrase:
+            return phrase if value else f"{phrase}: no"
+        return phrase.replace("{value}", "yes" if value else "no")
+    text = _formatted(value + 0.0, entry)  # adding zero turns -0.0 into 0.0
+    # Not str.format: an event's kind in the phrase may hold braces of its own.
+    if "{value}" not in phrase:
+        return f"{phrase}: {text}"
+    told = phrase.replace("{value}", text, 1)
+    return _agree(told) if text == "1" and entry.get("unit") in _COUNTED else told
+
+
+def _check_shapes(points: Array, X: pd.DataFrame, catalogue: Sequence[Mapping[str, Any]], *, count: int) -> None:
+    names = [str(entry["name"]) for entry in catalogue]
+    if points.shape != X.shape or names != [str(name) for name in X.columns]:
+        raise ValueError(
+            f"contributions of shape {points.shape}, a frame of shape {X.shape} and a catalogue of {len(names)} "
+            "features must describe the same rows and columns in the same order"
+        )
+    if count < 1:
+        raise ValueError(f"count must be at least 1, found {count}")
+    if not np.isfinite(points).all():
+        raise ValueError("contributions must be finite numbers")
+
+
+def _strongest(points: Array, named: Array, *, count: int, prefer: str) -> tuple[Array, Array, Array]:
+    """Columns and contributions of the strongest features, both (rows, count), and the sum of the rest (rows,)."""
+    size = np.abs(points)
+    strength = size
+    if prefer == "positive":
+        # Below every positive number, and closer to it the larger the negative one is.
+        strength = np.where(points > 0, points, -1.0 / np.maximum(size, np.finfo(np.float64).tiny))
+    strength = np.where(named & (points != 0), strength, -np.inf)
+    width = min(count, points.shape[1])
+    part = np.argpartition(-strength, width - 1, axis=1)[:, :width] if width < points.shape[1] else None
+    # Within the strongest, ties go to the earlier column.
+    part = np.sort(part, axis=1) if part is not None else np.broadcast_to(np.arange(width), points.shape)
+    order = np.argsort(-np.take_along_axis(strength, part, axis=1), axis=1, kind="stable")
+    columns = np.take_along_axis(part, order, axis=1)
+    kept = np.isfinite(np.take_along_axis(strength, columns, axis=1))
+    contributions = np.where(kept, np.take_along_axis(points, columns, axis=1), 0.0)
+    rest = points.copy()
+    np.put_along_axis(rest, columns, np.take_along_axis(points, columns, axis=1) - contributions, axis=1)
+    padding = ((0, 0), (0, count - width))
+    return np.pad(columns, padding), np.pad(contributions, padding), rest.sum(axis=1)
+
+
+def _texts(chosen: Array, used: Array, X: pd.DataFrame, catalogue: Sequence[Mapping[str, Any]]) -> Array:
+    """The texts of the chosen features, shape (n, count): each is written once per feature and value."""
+    texts = np.full(chosen.size, None, dtype=object)
+    features = np.where(used, chosen, -1).ravel()
+    order = np.argsort(features, kind="stable")
+    bounds = np.searchsorted(features[order], np.arange(len(catalogue) + 1))
+    for position, entry in enumerate(catalogue):
+        places = order[bounds[position] : bounds[position + 1]]
+        if places.size:
+            column = X.iloc[:, position].to_numpy(dtype=np.float64, na_value=np.nan)
+            values, which = np.unique(_rounded(column[places // chosen.shape[1]], entry), return_inverse=True)
+            texts[places] = np.array([reason_text(float(value), entry) for value in values], dtype=object)[which]
+    return texts.reshape(chosen.shape)
+
+
+def _rounded(values: Array, entry: Mapping[str, Any]) -> Array:
+    """Values as finely as they are shown, so that equal texts are written once."""
+    decimals = {"count": 0, "days": 0, "category": 0, "share": 3, "money": 2}.get(str(entry.get("unit")))
+    return values if decimals is None else np.round(values, decimals)
+
+
+def _formatted(value: float, entry: Mapping[str, Any]) -> str:
+    if entry.get("kind") == "category":
+        return _category(value, entry)
+    unit = entry.get("unit")
+    if unit in ("count", "days"):
+        return f"{round(value):,}"
+    if unit == "money":
+        return f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:,.2f}"
+    if unit == "years":
+        # An age is told in years completed.
+        return f"{np.floor(value):.0f}"
+    if unit == "share":
+        return f"{value:.1%}" if 0 < abs(value) < 0.1 else f"{value:.0%}"
+    return f"{value:,.0f}" if value == round(value) else f"{value:,.3g}"
+
+
+def _category(code: float, entry: Mapping[str, Any]) -> str:
+    categories = entry.get("categories") or []
+    return str(categories[int(code)]) if 0 <= code < len(categories) else "a value not seen before"
+
+
+def _missing(entry: Mapping[str, Any], phrase: str) -> str:
+    name = str(entry["name"])
+    if name.startswith("recency_days"):
+        act = re.search(r"since the (?:last|latest) (.+)$", phrase)
+        return f"no {act[1] if act else name.removeprefix('recency_days_').replace('_', ' ')} so far"
+    if entry.get("source", "customers") == "customers":
+        label = phrase.partition(":")[0] if ":" in phrase else re.sub(r"_(years|days)$", "", name).replace("_", " ")
+        return f"{label} not given"
+    return f"{entry.get('description') or name.replace('_', ' ')}: none so far"
+
+
+def _agree(text: str) -> str:
+    """After "1", the noun in the singular: the last plural before a word that begins something new."""
+    start = re.search(r"(?<![\w.,])1 ", text)
+    noun: re.Match[str] | None = None
+    for word in re.finditer(r"\S+", text[start.end() :]) if start else ():
+        if word[0] in _BREAKS or word[0].isdigit():
+            break
+        if re.search(r"[^s]s$", word[0]) and word[0] not in _NO_PLURALS:
+            noun = word
+    if start is None or noun is None:
+        return text
+    return text[: start.end() + noun.start()] + _singular(noun[0]) + text[start.end() + noun.end() :]
+
+
+def _singular(word: str) -> str:
+    if word.endswith("ies") and len(word) > 4:
+        return word[:-3] + "y"
+    if re.search(r"(?:ss|x|ch|sh)es$", word):
+        return word[:-2]
+    return word[:-1]
