@@ -19,6 +19,7 @@ CATALOGUE = [
     entry("income", "income {value}", "money", source="customers"),
     entry("gender", "gender: {value}", "category", kind="category", categories=["f"], sensitive=True),
 ]
+MORE = "{value} more views in the last 30 days than in the 30 days before"
 
 
 def test_the_strongest_come_first_and_the_rest_is_summed() -> None:
@@ -113,6 +114,11 @@ def test_columns_out_of_order_and_infinite_points_are_refused() -> None:
         (1, "count", "{value} purchases of cakes", "1 purchase of cakes"),
         (1, "count", "{value} business visits in the last 7 days", "1 business visit in the last 7 days"),
         (1, "count", "{value} news in the last 7 days", "1 news in the last 7 days"),
+        (1, "count", "{value} events (channel: shop visits) so far", "1 event (channel: shop visits) so far"),
+        (1, "count", "{value} days with views so far", "1 day with views so far"),
+        (3, "change", MORE, "3 more views in the last 30 days than in the 30 days before"),
+        (-1, "change", MORE, "1 fewer view in the last 30 days than in the 30 days before"),
+        (0, "change", MORE, "as many views in the last 30 days as in the 30 days before"),
         (11, "count", "{value} views", "11 views"),
         (12_345, "count", "{value} views", "12,345 views"),
         (1, "days", "{value} days since the last view", "1 day since the last view"),
@@ -143,7 +149,7 @@ def test_missing_values_say_what_is_missing() -> None:
     assert reason_text(nan, entry("age_years", "{value} years old", "years", source="customers")) == "age not given"
     assert reason_text(nan, CATALOGUE[1]) == "region not given"
     gaps = entry("gap_days_mean", "{value} days between purchases", "days", description="mean days between purchases")
-    assert reason_text(nan, gaps) == "mean days between purchases: none so far"
+    assert reason_text(nan, gaps) == "mean days between purchases: not known yet"
     assert reason_text(nan, entry("f", "{value}", phrase_missing="never insured")) == "never insured"
 
 
@@ -152,6 +158,8 @@ def test_flags_and_categories_are_told_by_name() -> None:
     assert [reason_text(value, flag) for value in (1.0, 0.0)] == ["income not given", "income not given: no"]
     owner = entry("car", "owns a car: {value}", "value", kind="boolean")
     assert [reason_text(value, owner) for value in (1.0, 0.0)] == ["owns a car: yes", "owns a car: no"]
+    missing = entry("income_missing", "income not given: {value}", "value", kind="boolean")
+    assert [reason_text(value, missing) for value in (1.0, 0.0)] == ["income not given", "income given"]
     assert reason_text(0.0, CATALOGUE[1]) == "region: north"
     assert reason_text(2.0, CATALOGUE[1]) == "region: a value not seen before"
 

@@ -67,6 +67,17 @@ def test_the_window_is_90_days_or_the_nearest_there_is(windows: list[str], chose
     assert default_rules(["view"], counts(["view"], windows)).searching == f'"events_view_{chosen}" > 0'
 
 
+def test_being_with_a_competitor_is_looked_for_as_far_back_as_there_is() -> None:
+    catalogue = counts(["competitor_contract", "view"], ["30d", "365d"])
+    assert default_rules(["competitor_contract"], catalogue).with_a_competitor == (
+        '"events_competitor_contract_365d" > 0'
+    )
+    catalogue += [{"name": "events_competitor_contract_ever", "window": None, "kind": "number", "source": "events"}]
+    assert default_rules(["competitor_contract"], catalogue).with_a_competitor == (
+        '"events_competitor_contract_ever" > 0'
+    )
+
+
 def test_an_attribute_about_a_competitor_counts() -> None:
     catalogue = [
         {"name": "competitor_contract", "window": None, "kind": "boolean", "source": "customers"},

@@ -20,9 +20,9 @@ _NO_PLURALS = {
 }
 _BREAKS = {
     *("and", "at", "before", "between", "by", "during", "for", "from", "in", "last", "of", "on", "or", "over"),
-    *("past", "per", "since", "that", "which", "with"),
+    *("past", "per", "since", "than", "that", "which", "with"),
 }
-_COUNTED = ("count", "days", "years")
+_COUNTED = ("count", "change", "days", "years")
 
 
 def top_reasons(
@@ -123,15 +123,31 @@ def reason_text(value: float, entry: Mapping[str, Any]) -> str:
     if np.isnan(value):
         return str(entry.get("phrase_missing") or _missing(entry, phrase))
     if entry.get("kind") == "boolean":
-        if "{value}" not in phrase:
-            return phrase if value else f"{phrase}: no"
-        return phrase.replace("{value}", "yes" if value else "no")
+        return _flag(phrase, is_set=value != 0)
+    if entry.get("unit") == "change" and value <= 0:
+        phrase = _no_more(phrase) if value == 0 else phrase.replace("{value} more", "{value} fewer")
     text = _formatted(value + 0.0, entry)  # adding zero turns -0.0 into 0.0
+    if "{value} fewer" in phrase:
+        text = text.removeprefix("-")
     # Not str.format: an event's kind in the phrase may hold braces of its own.
     if "{value}" not in phrase:
-        return f"{phrase}: {text}"
+        return phrase if phrase.startswith("as many") else f"{phrase}: {text}"
     told = phrase.replace("{value}", text, 1)
     return _agree(told) if text == "1" and entry.get("unit") in _COUNTED else told
+
+
+def _flag(phrase: str, *, is_set: bool) -> str:
+    about_missing = " not given: {value}"
+    if phrase.endswith(about_missing):
+        return phrase.removesuffix(": {value}") if is_set else phrase.removesuffix(about_missing) + " given"
+    if "{value}" not in phrase:
+        return phrase if is_set else f"{phrase}: no"
+    return phrase.replace("{value}", "yes" if is_set else "no")
+
+
+def _no_more(phrase: str) -> str:
+    """A change of nothing: "as many views in the last 30 days as in the 30 days before"."""
+    return phrase.replace("{value} more", "as many").replace(" than in ", " as in ")
 
 
 def _check_shapes(points: Array, X: pd.DataFrame, catalogue: Sequence[Mapping[str, Any]], *, count: int) -> None:
@@ -186,15 +202,15 @@ def _texts(chosen: Array, used: Array, X: pd.DataFrame, catalogue: Sequence[Mapp
 
 def _rounded(values: Array, entry: Mapping[str, Any]) -> Array:
     """Values as finely as they are shown, so that equal texts are written once."""
-    decimals = {"count": 0, "days": 0, "category": 0, "share": 3, "money": 2}.get(str(entry.get("unit")))
+    decimals = {"count": 0, "change": 0, "days": 0, "category": 0, "share": 3, "money": 2}.get(str(entry.get("unit")))
     return values if decimals is None else np.round(values, decimals)
 
 
 def _formatted(value: float, entry: Mapping[str, Any]) -> str:
-    if entry.get("kind") == "category":
+    if entry.get("kind") == "category" or entry.get("categories"):
         return _category(value, entry)
     unit = entry.get("unit")
-    if unit in ("count", "days"):
+    if unit in ("count", "change", "days"):
         return f"{round(value):,}"
     if unit == "money":
         return f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:,.2f}"
@@ -219,7 +235,7 @@ def _missing(entry: Mapping[str, Any], phrase: str) -> str:
     if entry.get("source", "customers") == "customers":
         label = phrase.partition(":")[0] if ":" in phrase else re.sub(r"_(years|days)$", "", name).replace("_", " ")
         return f"{label} not given"
-    return f"{entry.get('description') or name.replace('_', ' ')}: none so far"
+    return f"{entry.get('description') or name.replace('_', ' ')}: not known yet"
 
 
 def _agree(text: str) -> str:
@@ -227,7 +243,7 @@ def _agree(text: str) -> str:
     start = re.search(r"(?<![\w.,])1 ", text)
     noun: re.Match[str] | None = None
     for word in re.finditer(r"\S+", text[start.end() :]) if start else ():
-        if word[0] in _BREAKS or word[0].isdigit():
+        if word[0] in _BREAKS or word[0][0] in "(0123456789":
             break
         if re.search(r"[^s]s$", word[0]) and word[0] not in _NO_PLURALS:
             noun = word

@@ -4,6 +4,7 @@ Stages are tried from the one nearest to a decision: **with a competitor**, **co
 a prospect that meets no rule is **unaware**.
 """
 
+import math
 import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
@@ -86,8 +87,9 @@ def default_rules(event_kinds: Collection[str], catalogue: Sequence[Mapping[str,
     """Rules out of the names of the event kinds, for studies that declare none.
 
     Each kind goes to the first stage whose keywords its name holds (``price_page_view`` is comparing),
-    and counts within 90 days, or the longest shorter window that there is. An attribute named after a
-    competitor (a number or a yes/no) counts as well.
+    and counts within 90 days, or the longest shorter window that there is. Being with a competitor lasts:
+    there the longest look back counts, and an attribute named after a competitor (a number or a yes/no)
+    counts as well.
 
     Parameters
     ----------
@@ -105,7 +107,8 @@ def default_rules(event_kinds: Collection[str], catalogue: Sequence[Mapping[str,
     """
     conditions: dict[str, list[str]] = {stage: [] for stage in _RULED}
     for kind in sorted(event_kinds):
-        stage, feature = _stage_of(kind), _count_of(kind, catalogue)
+        stage = _stage_of(kind)
+        feature = _count_of(kind, catalogue, lasting=stage == WITH_A_COMPETITOR)
         if stage and feature:
             conditions[stage].append(_positive(feature))
     conditions[WITH_A_COMPETITOR] += [
@@ -159,18 +162,24 @@ def _stage_of(name: str) -> str | None:
     return next((stage for stage, keywords in _KEYWORDS.items() if any(w.startswith(keywords) for w in words)), None)
 
 
-def _count_of(kind: str, catalogue: Sequence[Mapping[str, Any]]) -> str | None:
-    """The kind's count in the longest window up to 90 days, else in the shortest; None when it is not counted."""
+def _count_of(kind: str, catalogue: Sequence[Mapping[str, Any]], *, lasting: bool) -> str | None:
+    """The count of a kind that a rule reads, or None when there is none.
+
+    What is `lasting` is looked for as far back as there is; anything else in the longest window up to
+    90 days, or in the shortest where all are longer.
+    """
     stems = {f"events_{kind}", f"events_{re.sub(r'[^a-z0-9]+', '_', kind.lower()).strip('_')}"}
-    windows = {
-        str(entry["name"]): Duration.parse(str(entry["window"])).approximate_days
+    days_of = {
+        str(entry["name"]): Duration.parse(str(entry["window"])).approximate_days if entry.get("window") else math.inf
         for entry in catalogue
-        if entry.get("window") and str(entry["name"]) in {f"{stem}_{entry['window']}" for stem in stems}
+        if str(entry["name"]) in {f"{stem}_{entry.get('window') or 'ever'}" for stem in stems}
     }
-    if not windows:
+    if not days_of:
         return None
-    short = {name: days for name, days in windows.items() if days <= _LONGEST_DAYS}
-    return max(short, key=short.__getitem__) if short else min(windows, key=windows.__getitem__)
+    short = {name: days for name, days in days_of.items() if days <= _LONGEST_DAYS}
+    if lasting or short:
+        return max(days_of if lasting else short, key=days_of.__getitem__)
+    return min(days_of, key=days_of.__getitem__)
 
 
 def _positive(feature: str) -> str:
