@@ -7,11 +7,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from propensity.config import load_study
 from propensity.data import simulate as module
-from propensity.data.market import KINDS, PRODUCTS, REGIONS, cutoff_day
+from propensity.data.market import KINDS, PRODUCTS, REGIONS, TARGET_REGIONS, cutoff_day
 from propensity.data.simulate import MarketSummary, longer_horizon_truth, simulate
 from propensity.errors import InputError
 
+DEMO = Path(module.__file__).parent / "demo" / "demo.yaml"
 TABLES = ("customers", "events", "purchases", "contracts", "truth")
 
 
@@ -180,3 +182,14 @@ def test_longer_horizons_start_on_the_grid(day: date) -> None:
 def test_longer_horizons_need_a_period_and_two_repeats() -> None:
     with pytest.raises(InputError, match="found 0 and 100"):
         longer_horizon_truth(date(2023, 12, 8), horizon_periods=0, customers=10, periods=4)
+
+
+def test_the_demo_asks_about_this_market_on_its_grid(tables: dict[str, pd.DataFrame]) -> None:
+    study = load_study(DEMO)
+    assert study.simulated
+    assert study.cutoffs is not None
+    cutoffs = [cutoff.date() for part in study.cutoff_instants().values() for cutoff in part]
+    assert {*cutoffs, study.cutoffs.list} == {cutoff_day(period) for period in range(16, 25)}
+    assert str(study.target.where).endswith(f"region IN {TARGET_REGIONS}")
+    assert (study.outcome.product, str(study.outcome.horizon)) == (("home_insurance",), "30d")
+    assert set(study.data.customers.attributes) <= set(tables["customers"])
