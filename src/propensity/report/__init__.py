@@ -1,1 +1,5 @@
-""""""
+"""The report: a run's numbers as one HTML file that works offline. It computes nothing but where to draw."""
+
+from propensity.report.render import render_report, write_report
+
+__all__ = ["render_report", "write_report"]
