@@ -263,6 +263,8 @@ _METRICS = {
         "Brier score", "mean squared error of the probability; lower is better", _places(4), _signed(4), True
     ),
     "log_loss": Metric("log loss", "mean surprise at what happened; lower is better", _places(4), _signed(4), True),
+    "mean_probability": Metric("mean probability", "share of buyers that the model promised", percent, percent_points),
+    "base_rate": Metric("base rate", "share of buyers that there were", percent, percent_points),
     "calibration_slope": Metric(
         "calibration slope", "1 is ideal; below 1 too extreme, above 1 too cautious", _places(2), _signed(2)
     ),
