@@ -1,0 +1,45 @@
+"""Predictions for rows that a fold did not train on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+Float64 = npt.NDArray[np.float64]
+Rows = npt.NDArray[np.intp]
+Folds = Sequence[tuple[Rows, Rows]]
+
+
+def mean_over_folds(n: int, folds: Folds, predict: Callable[[Rows, Rows], Float64]) -> Float64:
+    """Collect each fold's predictions for its test rows.
+
+    Parameters
+    ----------
+    n : int
+        Number of rows.
+    folds : sequence of (train, test)
+        Row positions.
+    predict : callable
+        Takes train and test positions, returns one value per test row.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        The mean where a row is tested by several folds, NaN where by none.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> folds = [(np.array([0]), np.array([1, 2])), (np.array([0, 1]), np.array([2]))]
+    >>> mean_over_folds(3, folds, lambda train, test: np.full(len(test), float(len(train))))
+    array([nan, 1. , 1.5])
+    """
+    total, times = np.zeros(n), np.zeros(n)
+    for train, test in folds:
+        np.add.at(total, test, predict(train, test))
+        np.add.at(times, test, 1.0)
+    mean = np.full(n, np.nan)
+    np.divide(total, times, out=mean, where=times > 0)
+    return mean
