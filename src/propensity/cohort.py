@@ -10,7 +10,7 @@ import ibis
 import pandas as pd
 
 from propensity.config import OutcomeSpec, TargetSpec
-from propensity.data.connect import Express
+from propensity.data.connect import Express, to_frame
 from propensity.data.tables import Tables, as_of, attributes_as_of, outcome_records
 from propensity.errors import ConfigError
 
@@ -80,7 +80,7 @@ def draw_cohort(
         "suppressed": _suppressed(tables, known, cutoff, target, express),
     }
     joined = known.mutate(**flags).select("customer_id", *flags).inner_join(tables.codes, "customer_id")
-    rows = joined.order_by("code").to_pandas()
+    rows = to_frame(joined.order_by("code"))
     is_target = rows["target"].fillna(value=False).to_numpy(dtype=bool)
     is_prospect = is_target & ~rows["bought"].to_numpy(dtype=bool)
     contactable = is_prospect & ~rows["suppressed"].to_numpy(dtype=bool)

@@ -350,6 +350,7 @@ class Study(Spec):
     single_indicator: SingleIndicatorSpec = SingleIndicatorSpec()
     scorecard: str | None = None
     stages: dict[str, str] | None = None
+    segments: dict[str, str] = {}
     models: tuple[Literal["single_indicator", "scorecard", "logistic", "lightgbm", "blend"], ...] = MODEL_CHOICES
     contact: ContactSpec = ContactSpec()
     points: PointsSpec = PointsSpec()

@@ -11,7 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from propensity.config import Study
-from propensity.data.connect import Express
+from propensity.data.connect import Express, to_frame
 from propensity.data.tables import Tables, between, outcome_records
 from propensity.errors import DataError
 from propensity.temporal import format_instant, label_window
@@ -59,5 +59,5 @@ def label_cohort(
         records = records.filter(records.amount_units >= 0)
     window = label_window(cutoff, gap=study.outcome.gap, horizon=study.outcome.horizon, zone=study.zone)
     buyers = between(records, window).select("customer_id").distinct()
-    codes = buyers.inner_join(tables.codes, "customer_id").select("code").to_pandas()["code"].to_numpy()
+    codes = to_frame(buyers.inner_join(tables.codes, "customer_id").select("code"))["code"].to_numpy()
     return np.isin(keys["code"].to_numpy(), codes).astype(np.int8)

@@ -8,12 +8,13 @@ import difflib
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
 import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
+import pandas as pd
 import pyarrow as pa
 
 from propensity.config import CsvSpec, DataSpec, JoinSpec, TableSpec
@@ -24,9 +25,12 @@ _TEXT = (".csv", ".txt", ".tsv")
 _INSTANT = dt.Timestamp(scale=6)
 _ZONED = dt.Timestamp("UTC", scale=6)
 
-Express = Callable[[str, ir.Table, str], ir.Value]
-"""Turns a checked expression's text into a column of a table; handed in, for the rules stand above the data."""
 
+class Express(Protocol):
+    """Turns a checked expression's text into a column of a table; handed in, for the rules stand above the data."""
+
+    def __call__(self, text: str, table: ir.Table, place: str, *, condition: bool = True) -> ir.Value:
+        """The expression `text` over `table`: a boolean to filter by, or any value where not `condition`."""
 
 
 @ibis.udf.scalar.builtin(name="try_strptime", signature=((dt.string, dt.string), _INSTANT))
@@ -108,6 +112,10 @@ class Source:
     def materialise(self, name: str, expression: ir.Table) -> ir.Table:
         """Keep an expression's rows in the temporary database (it spills to disk), so that it runs once."""
         return self.connection.create_table(name, expression)
+
+    def memtable(self, **columns: Any) -> ir.Table:
+        """A table out of arrays."""
+        return ibis.memtable(pa.table(columns))
 
     def batches(self, expression: ir.Table, *, rows: int) -> Iterator[pa.RecordBatch]:
         """An expression's rows as Arrow batches, streamed; `rows` is the size that is aimed at."""
@@ -198,7 +206,7 @@ class Source:
             require_columns(table, spec.types, place=f"{place}.types")
             table = table.mutate(**{column: _READERS[kind](table[column]) for column, kind in spec.types.items()})
         for column, text in spec.compute.items():
-            table = table.mutate(**{column: self._express(text, table, f"{place}.compute.{column}")})
+            table = table.mutate(**{column: self._express(text, table, f"{place}.compute.{column}", condition=False)})
         if spec.where:
             table = table.filter(self._express(spec.where, table, f"{place}.where"))
         if spec.first:
@@ -232,7 +240,7 @@ class Source:
         require_columns(other, pairs.values(), place=f"{place}.join.on ({join.table})")
         keys = list(pairs.values())
         doubles = other.group_by(keys).agg(n=ibis._.count()).filter(ibis._.n > 1).count()
-        if count := int(doubles.execute()):
+        if count := to_count(doubles):
             raise DataError(
                 f"{place}.join: {join.table} has {count:,} values of {', '.join(keys)} more than once, so that rows "
                 "would be doubled. Join on a key that is unique there."
@@ -240,6 +248,16 @@ class Source:
         kept = [column for column in other.columns if column in keys or column not in table.columns]
         joined = table.join(other.select(*kept), [table[a] == other[b] for a, b in pairs.items()], how=join.how)
         return joined.drop(*[column for column in joined.columns if column.endswith("_right")])
+
+
+def to_frame(table: ir.Table) -> pd.DataFrame:
+    """A table's rows as a DataFrame."""
+    return table.to_pyarrow().to_pandas()  # Ibis's own to_pandas reads an option that pandas 3 deprecates
+
+
+def to_count(number: ir.Value) -> int:
+    """A count as an int; no rows count 0."""
+    return int(number.to_pyarrow().as_py() or 0)
 
 
 def require_columns(table: ir.Table, columns: Any, *, place: str) -> None:
@@ -252,10 +270,11 @@ def require_columns(table: ir.Table, columns: Any, *, place: str) -> None:
 
 
 def read_number(column: ir.Value) -> ir.FloatingValue:
-    """A column as float64; text that is not a number is NULL."""
+    """A column as float64; text that is not a number, and NaN, are NULL."""
     if column.type().is_string():
         return column.strip().nullif("").try_cast("float64")
-    return column.cast("float64")
+    number = column.cast("float64")
+    return ibis.ifelse(number.isnan(), None, number) if column.type().is_floating() else number
 
 
 def read_text_number(column: ir.Value) -> ir.FloatingValue:

@@ -21,6 +21,8 @@ from propensity.data.connect import (
     read_text,
     read_text_number,
     require_columns,
+    to_count,
+    to_frame,
 )
 from propensity.errors import DataError
 from propensity.temporal import to_instant
@@ -86,7 +88,7 @@ def _read_boolean(raw: ir.Value, spec: AttributeSpec) -> ir.BooleanValue:
 
 
 def stage_customers(
-    source: Source, spec: DataSpec, *, carry: tuple[str, ...] = ()
+    source: Source, spec: DataSpec, *, carry: tuple[str, ...] = (), numbered: bool = False
 ) -> tuple[ir.Table, TableFacts, list[str]]:
     """The canonical customers table: ``customer_id``, ``known_from`` and the declared attributes.
 
@@ -94,6 +96,8 @@ def stage_customers(
     ----------
     carry : tuple of str
         Source columns taken along as text under ``carried_<name>``: a snapshot's label and split.
+    numbered : bool
+        Whether to number the rows as they stand (``row_position``, from 1).
 
     Returns
     -------
@@ -108,9 +112,10 @@ def stage_customers(
     raw = source.table(role.table, place="data.customers.table")
     columns = {name: attribute.column or name for name, attribute in role.attributes.items()}
     require_columns(raw, columns.values(), place="data.customers.attributes")
-    if role.key is None:  # a snapshot without a key: rows are numbered as they stand
-        raw = raw.mutate(row_number=ibis.row_number() + 1)
-        role = role.model_copy(update={"key": "row_number"})
+    if numbered:
+        raw = raw.mutate(row_position=ibis.row_number() + 1)
+    if role.key is None:  # a snapshot without a key: the row number is the key
+        role = role.model_copy(update={"key": "row_position"})
     require_columns(raw, [role.key], place="data.customers.key")
     known = _known_from(raw, role, spec)
     attributes = {
@@ -119,7 +124,8 @@ def stage_customers(
     }
     require_columns(raw, carry, place="outcome and split")
     carried = {f"carried_{name}": read_text(raw[name]) for name in carry}
-    chosen = raw.select(customer_id=raw[role.key], known_from=known, **attributes, **carried)
+    position = {"row_position": raw["row_position"]} if numbered else {}
+    chosen = raw.select(customer_id=raw[role.key], known_from=known, **attributes, **carried, **position)
     table = source.materialise("staged_customers", chosen)
     unreadable = _unreadable_attributes(raw, role, columns, spec)
     rows = _require_rows(table, role.table, "customers")
@@ -157,7 +163,7 @@ def _unreadable_attributes(
             counts[name] = (given & read_attribute(column, attribute, special=special).isnull()).sum()
     if not counts:
         return {}
-    found = raw.aggregate(**counts).execute().iloc[0]
+    found = to_frame(raw.aggregate(**counts)).iloc[0]
     return {f"unreadable_{name}": int(found[name]) for name in counts if found[name]}
 
 
@@ -172,22 +178,20 @@ def _refuse_unreadable(unreadable: Mapping[str, int], rows: int, spec: DataSpec,
 
 
 def _require_rows(table: ir.Table, name: str, role: str) -> int:
-    rows = int(table.count().execute())
+    rows = to_count(table.count())
     if rows == 0:
         raise DataError(f"data.{role}: the table '{name}' is empty. Check the source, or a 'where' that removes all.")
     return rows
 
 
 def _check_keys(table: ir.Table, role: CustomersSpec) -> None:
-    missing = int(table.customer_id.isnull().sum().execute() or 0)
+    missing = to_count(table.customer_id.isnull().sum())
     if missing:
         raise DataError(f"data.customers.key: {missing:,} rows have no '{role.key}'. Remove them or fill the key.")
     versioned = role.known_from not in (None, "first_purchase")
     keys = ["customer_id", "known_from"] if versioned else ["customer_id"]
     counts = table.group_by(keys).agg(n=ibis._.count())
-    doubles = counts.filter(counts.n > 1).order_by(keys).limit(3).execute()
-    if len(doubles):
-        total = int(counts.filter(counts.n > 1).count().execute())
+    if total := to_count(counts.filter(counts.n > 1).count()):
         hint = "" if versioned else " If rows are versions over time, name the column 'known_from'."
         raise DataError(
             f"data.customers.key: {total:,} values of '{role.key}' occur more than once. Keep one row each.{hint}"
@@ -197,7 +201,7 @@ def _check_keys(table: ir.Table, role: CustomersSpec) -> None:
 def _attribute_warnings(table: ir.Table, attributes: Mapping[str, AttributeSpec], rows: int) -> list[str]:
     if not attributes:
         return []
-    distinct = table.aggregate(**{name: table[name].nunique() for name in attributes}).execute().iloc[0]
+    distinct = to_frame(table.aggregate(**{name: table[name].nunique() for name in attributes})).iloc[0]
     warnings = []
     for name, attribute in attributes.items():
         if distinct[name] <= 1:
@@ -229,18 +233,20 @@ def stage_records(
     late = staged.occurred_at > ibis.literal(end_of_time, type="timestamp(6)")
     known = staged.customer_id.isin(customers.customer_id)
     keep = staged.occurred_at.notnull() & ~late & staged.customer_id.notnull() & known
-    counts = staged.aggregate(
-        unreadable_occurred_at=staged.occurred_at.isnull().sum(),
-        no_customer=staged.customer_id.isnull().sum(),
-        unknown_customer=(staged.customer_id.notnull() & ~known).sum(),
-        future=late.sum(),
-        **({"unreadable_available_at": staged.unreadable_available.sum()} if role.available_at else {}),
-    ).execute()
+    counts = to_frame(
+        staged.aggregate(
+            unreadable_occurred_at=staged.occurred_at.isnull().sum(),
+            no_customer=staged.customer_id.isnull().sum(),
+            unknown_customer=(staged.customer_id.notnull() & ~known).sum(),
+            future=late.sum(),
+            **({"unreadable_available_at": staged.unreadable_available.sum()} if role.available_at else {}),
+        )
+    )
     findings = {column: int(value) for column, value in counts.iloc[0].fillna(0).items() if value and value == value}
     _refuse_unreadable({k: v for k, v in findings.items() if k.startswith("unreadable")}, rows, spec, place)
     _refuse_unreadable({k: v for k, v in findings.items() if k == "future"}, rows, spec, place)
     table = source.materialise(f"staged_{name}", staged.filter(keep).drop("unreadable_available"))
-    span = table.aggregate(first=table.occurred_at.min(), last=table.occurred_at.max(), rows=table.count()).execute()
+    span = to_frame(table.aggregate(first=table.occurred_at.min(), last=table.occurred_at.max(), rows=table.count()))
     if int(span["rows"][0]) == 0:
         raise DataError(
             f"{place}: none of the {rows:,} rows belongs to a known customer at a readable time ({_counts(findings)}). "

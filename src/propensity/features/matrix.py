@@ -6,15 +6,15 @@ What is learnt (vocabularies, categories, which columns are constant) is learnt 
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
-import ibis
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
 from propensity.config import Study
+from propensity.data.connect import to_frame
 from propensity.data.schema import AMOUNT_UNITS
 from propensity.data.tables import Tables, attributes_as_of
 from propensity.errors import DataError
@@ -24,7 +24,7 @@ from propensity.features.profile import ProfilePlan, plan_profile, profile_colum
 from propensity.features.purchases import plan_purchases, read_purchases
 from propensity.features.records import RecordPlan
 from propensity.features.sweep import Column, sweep
-from propensity.temporal import Duration, format_instant, microseconds
+from propensity.temporal import Duration, format_instant
 
 
 @dataclass(frozen=True)
@@ -271,8 +271,7 @@ def _sweep_records(
 ) -> dict[str, npt.NDArray[np.float32]]:
     wanted = set(plan.names)
     columns: list[Column] = [column for column in records.columns if column.name in wanted]
-    numbered = ibis.memtable(pd.DataFrame({"code": np.unique(code)}))
-    codes = tables.codes.semi_join(numbered, "code")
+    codes = tables.codes.semi_join(tables.source.memtable(code=np.unique(code)), "code")
     read = read_events if records.role == "events" else read_purchases
     swept = sweep(
         read(tables, records, until=max(cutoffs), codes=codes),
@@ -291,17 +290,7 @@ def _sweep_records(
 
 def _attributes(tables: Tables, keys: pd.DataFrame, cutoff: datetime) -> pd.DataFrame:
     """Attributes of a cohort's customers as of the cutoff, in the order of `keys`."""
-    wanted = ibis.memtable(pd.DataFrame({"code": keys["code"].to_numpy(dtype=np.int64)}))
+    wanted = tables.source.memtable(code=keys["code"].to_numpy(dtype=np.int64))
     known = attributes_as_of(tables, cutoff).inner_join(tables.codes, "customer_id")
-    rows = known.semi_join(wanted, "code").drop("customer_id").order_by("code").to_pandas()
+    rows = to_frame(known.semi_join(wanted, "code").drop("customer_id").order_by("code"))
     return rows.set_index("code").reindex(keys["code"].to_numpy()).reset_index(drop=True)
-
-
-def cutoff_microseconds(cutoffs: Sequence[datetime]) -> dict[datetime, int]:
-    """Each cutoff in microseconds since 1970."""
-    return {cutoff: microseconds(cutoff) for cutoff in cutoffs}
-
-
-def naive_utc(cutoff: datetime) -> pd.Timestamp:
-    """An aware instant as the naive UTC timestamp that keys hold."""
-    return pd.Timestamp(cutoff.astimezone(UTC).replace(tzinfo=None)).as_unit("us")

@@ -110,6 +110,8 @@ def _feature(name: str, attribute: AttributeSpec, values: pd.Series, *, most: in
         categories, cut = top_categories(common, most=most)
         if (cut or len(common) < len(counts)) and _OTHER not in categories:
             categories = (*categories, _OTHER)
+    if kind == "ordinal":
+        categories = attribute.order
     return Feature(
         name=name,
         description=label,

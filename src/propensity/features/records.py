@@ -12,6 +12,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from propensity.data.connect import to_frame
 from propensity.data.tables import Tables, as_of, sweep_columns
 from propensity.features.catalogue import Feature, top_categories, unique_slugs
 from propensity.features.sweep import Column, Records
@@ -96,7 +97,7 @@ def learn_vocabularies(
     seen = as_of(records, cutoff)
     vocabularies = []
     for column in columns:
-        counted = seen.filter(seen[column].notnull()).group_by(column).agg(n=ibis._.count()).to_pandas()
+        counted = to_frame(seen.filter(seen[column].notnull()).group_by(column).agg(n=ibis._.count()))
         values, other = top_categories(dict(zip(counted[column], counted["n"], strict=True)), most=most)
         vocabularies.append(Vocabulary(column=column, values=values, other=other, first_slot=first_slot))
         first_slot += len(values) + other

@@ -1,0 +1,305 @@
+"""A model bundle: a folder of plain files that holds all that scoring needs; loading it runs no code from it.
+
+``bundle.json`` (format version, checksums, what it is), ``features.json`` (how a row is built),
+``calibration.json``, ``model/`` (LightGBM's text format and JSON) and ``folds/<k>/`` (the same procedure
+fitted without one fifth of the customers each, for the uncertainty of a probability).
+"""
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit
+
+from propensity.config import PointsSpec
+from propensity.errors import BundleError
+from propensity.features.matrix import FeaturePlan, decode
+from propensity.models import load_model
+from propensity.models.base import BinaryModel
+from propensity.models.calibration import PlattCalibrator
+from propensity.rules.expressions import parse_expression
+from propensity.rules.scorecard import Scorecard, indicator_points
+from propensity.rules.stages import StageRules, buying_stage
+
+FORMAT_VERSION = 1
+LEVEL = 0.9
+"""Level of the interval of each prospect's probability."""
+_QUANTILE = 1.6448536269514722  # of the standard normal at 0.95
+
+Floats = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A deployed model with everything that scoring needs.
+
+    Attributes
+    ----------
+    plan : FeaturePlan
+        How rows are built; its catalogue words the reasons.
+    model : BinaryModel
+        Fitted on all matured cutoffs.
+    calibrator : PlattCalibrator
+        From log-odds to calibrated log-odds, learnt on rows that no model had seen.
+    folds : tuple of BinaryModel
+        The same procedure without one group of customers each.
+    points : PointsSpec
+        The scale of points.
+    scorecard : Scorecard or None
+        Whose points stand beside the model's.
+    stages : StageRules or None
+        Buying stages.
+    segments : dict
+        Segment → checked expression over features; the first that holds counts.
+    about : dict
+        Study, model name, fingerprint of the study's meaning, cutoffs, seed, versions.
+    """
+
+    plan: FeaturePlan
+    model: BinaryModel
+    calibrator: PlattCalibrator
+    folds: tuple[BinaryModel, ...]
+    points: PointsSpec
+    scorecard: Scorecard | None = None
+    stages: StageRules | None = None
+    segments: Mapping[str, str] = field(default_factory=dict)
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+    def log_odds(self, X: pd.DataFrame) -> Floats:
+        """Calibrated log-odds of rows with the plan's columns, shape (n,)."""
+        return self.calibrator.transform(self.model.decision_function(X[self.plan.names]))
+
+    def probability(self, X: pd.DataFrame) -> Floats:
+        """Calibrated probabilities, shape (n,)."""
+        return np.asarray(expit(self.log_odds(X)), dtype=np.float64)
+
+    def standard_error(self, X: pd.DataFrame) -> Floats:
+        """Standard error of the calibrated log-odds, shape (n,).
+
+        The delete-a-group jackknife over customers (doi:10.2307/2669771) for the model, and the delta
+        method for the calibration. Bias of the model, and change over time, are not in it.
+        """
+        X = X[self.plan.names]
+        raw = self.model.decision_function(X)
+        slope, covariance = self.calibrator.slope_, self.calibrator.covariance_
+        variance = covariance[0, 0] * raw**2 + 2 * covariance[0, 1] * raw + covariance[1, 1]
+        if len(self.folds) > 1:
+            refits = np.stack([model.decision_function(X) for model in self.folds])
+            variance = variance + slope**2 * (len(self.folds) - 1) * refits.var(axis=0)
+        return np.sqrt(np.maximum(variance, 0.0))
+
+    def interval(self, X: pd.DataFrame) -> tuple[Floats, Floats]:
+        """The 90 % interval of each probability: low and high, shape (n,) each."""
+        log_odds, error = self.log_odds(X), self.standard_error(X)
+        return expit(log_odds - _QUANTILE * error), expit(log_odds + _QUANTILE * error)
+
+    def to_points(self, log_odds: Floats) -> Floats:
+        """Calibrated log-odds as points: `pdo` more points double the odds."""
+        scale = self.points
+        factor = scale.pdo / np.log(2.0)
+        return np.asarray(scale.reference_points + factor * (log_odds - np.log(scale.reference_odds)))
+
+    def decoded(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Rows as the rules see them: categories as texts."""
+        return decode(X[self.plan.names], self.plan.catalogue())
+
+    def scorecard_points(self, decoded: pd.DataFrame) -> pd.DataFrame | None:
+        """The scorecard's points by indicator, shape (n, indicators)."""
+        return None if self.scorecard is None else indicator_points(self.scorecard, decoded)
+
+    def buying_stages(self, decoded: pd.DataFrame) -> pd.Series | None:
+        """Each row's buying stage."""
+        return None if self.stages is None else buying_stage(decoded, self.stages)
+
+    def segment_of(self, decoded: pd.DataFrame) -> npt.NDArray[np.object_]:
+        """Each row's segment ("other" where none holds; None where the study declares none), shape (n,)."""
+        segment = np.full(len(decoded), "other" if self.segments else None, dtype=object)
+        for name, text in reversed(self.segments.items()):
+            rule = parse_expression(text, columns=decoded.columns, where=f"segments.{name}")
+            segment[rule.mask(decoded)] = name
+        return segment
+
+
+def save_bundle(bundle: Bundle, folder: Path) -> Path:
+    """Write a bundle as a folder of plain files, whole or not at all.
+
+    Raises
+    ------
+    BundleError
+        When `folder` exists already.
+    """
+    if folder.exists():
+        raise BundleError(f"{folder} exists already. Name a new folder for the bundle.")
+    files = _to_files(bundle)
+    sums = {name: sha256(text.encode()).hexdigest() for name, text in files.items()}
+    head = {"format_version": FORMAT_VERSION, "about": dict(bundle.about), "folds": len(bundle.folds), "sha256": sums}
+    files["bundle.json"] = _json(head)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, text in files.items():
+            path = work / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        work.chmod(0o755)
+        os.rename(work, folder)  # noqa: PTH104 - atomic, and refuses a folder that has appeared meanwhile
+    except OSError:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+    return folder
+
+
+def _to_files(bundle: Bundle) -> dict[str, str]:
+    rules = {
+        "points": bundle.points.model_dump(),
+        "scorecard": bundle.scorecard.model_dump(mode="json", by_alias=True) if bundle.scorecard else None,
+        "stages": bundle.stages.texts() if bundle.stages else None,
+        "segments": dict(bundle.segments),
+    }
+    files = {
+        "features.json": _json(bundle.plan.to_dict()),
+        "rules.json": _json(rules),
+        "calibration.json": _json(bundle.calibrator.to_dict()),
+    }
+    files |= {f"model/{name}": text for name, text in bundle.model.to_files().items()}
+    for k, model in enumerate(bundle.folds):
+        files |= {f"folds/{k}/{name}": text for name, text in model.to_files().items()}
+    return files
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def load_bundle(folder: str | Path) -> Bundle:
+    """Load a bundle from its folder.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A run's ``bundle`` folder.
+
+    Returns
+    -------
+    Bundle
+
+    Raises
+    ------
+    BundleError
+        When files are missing or changed, or the format is newer than this version reads.
+    """
+    root = Path(folder)
+    head = _read_head(root)
+    files = _read_files(root, head)
+    try:
+        rules = json.loads(files["rules.json"])
+        kind = head["about"]["model"]
+        return Bundle(
+            plan=FeaturePlan.from_dict(json.loads(files["features.json"])),
+            model=load_model(kind, _below(files, "model/")),
+            calibrator=PlattCalibrator.from_dict(json.loads(files["calibration.json"])),
+            folds=tuple(load_model(kind, _below(files, f"folds/{k}/")) for k in range(head["folds"])),
+            points=PointsSpec.model_validate(rules["points"]),
+            scorecard=Scorecard.model_validate(rules["scorecard"]) if rules["scorecard"] else None,
+            stages=StageRules.model_validate(rules["stages"]) if rules["stages"] else None,
+            segments=rules["segments"],
+            about=head["about"],
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        raise BundleError(f"{root}: the bundle is damaged ({error}). Train again, or restore the folder.") from None
+
+
+def _read_head(root: Path) -> dict[str, Any]:
+    path = root / "bundle.json"
+    if not path.is_file():
+        raise BundleError(f"{root}: not a model bundle: there is no bundle.json. Name a run's 'bundle' folder.")
+    try:
+        head: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = int(head["format_version"])
+    except (ValueError, KeyError, TypeError):
+        raise BundleError(f"{path}: the bundle is damaged. Train again, or restore the folder.") from None
+    if version > FORMAT_VERSION:
+        raise BundleError(
+            f"{path}: the bundle has format {version}, this version reads up to {FORMAT_VERSION}. Update propensity."
+        )
+    return head
+
+
+def _read_files(root: Path, head: Mapping[str, Any]) -> dict[str, str]:
+    files = {}
+    for name, expected in head.get("sha256", {}).items():
+        path = root / name
+        if root.resolve() not in path.resolve().parents or not path.is_file():
+            raise BundleError(f"{root}: the bundle is damaged: {name} is missing. Train again, or restore the folder.")
+        data = path.read_bytes()
+        if sha256(data).hexdigest() != expected:
+            raise BundleError(f"{path}: the file was changed after it was written. Train again, or restore the folder.")
+        files[name] = data.decode()
+    return files
+
+
+def _below(files: Mapping[str, str], prefix: str) -> dict[str, str]:
+    return {name.removeprefix(prefix): text for name, text in files.items() if name.startswith(prefix)}
+
+
+class BundlePredictor:
+    """What MLflow's generic loader hands out: decoded feature rows in, probabilities and points out."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+
+    def predict(self, rows: pd.DataFrame, params: Mapping[str, Any] | None = None) -> pd.DataFrame:
+        """Score rows of named features (categories as texts).
+
+        Parameters
+        ----------
+        rows : DataFrame of shape (n, features)
+            The features of the catalogue, by name, in any order.
+        params : mapping, optional
+            Not used; part of MLflow's interface.
+
+        Returns
+        -------
+        DataFrame of shape (n, 3)
+            ``probability``, ``log_odds`` and ``points``.
+        """
+        X = encode(rows, self.bundle.plan)
+        log_odds = self.bundle.log_odds(X)
+        values = {"probability": expit(log_odds), "log_odds": log_odds, "points": self.bundle.to_points(log_odds)}
+        return pd.DataFrame(values, index=rows.index)
+
+
+def encode(rows: pd.DataFrame, plan: FeaturePlan) -> pd.DataFrame:
+    """Decoded rows as the model's matrix: the inverse of `features.matrix.decode`.
+
+    Raises
+    ------
+    BundleError
+        When columns are missing; they are named.
+    """
+    missing = [name for name in plan.names if name not in rows.columns]
+    if missing:
+        raise BundleError(f"rows: {len(missing)} features are missing: {', '.join(missing[:8])}. Add them.")
+    block = np.empty((len(rows), len(plan.names)), dtype=np.float32)
+    for j, feature in enumerate(plan.features):
+        column = rows[feature.name]
+        if feature.kind == "category":
+            codes = pd.Categorical(column, categories=list(feature.categories)).codes.astype(np.float32)
+            block[:, j] = np.where(codes < 0, np.nan, codes)
+        else:
+            block[:, j] = column.to_numpy(dtype=np.float32, na_value=np.nan)
+    return pd.DataFrame(block, columns=plan.names, index=rows.index)
+
+
+def _load_pyfunc(path: str) -> BundlePredictor:
+    """MLflow's entry point (``loader_module="propensity.bundle"``)."""
+    return BundlePredictor(load_bundle(path))

@@ -1,0 +1,174 @@
+"""A snapshot study's rows: one flat table with a ready label, read through the same staging as customers."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from propensity.config import DataSpec, OutcomeSpec, SplitSpec, TableSpec
+from propensity.data.connect import Express, Source, to_frame
+from propensity.data.schema import TableFacts, stage_customers
+from propensity.errors import DataError
+
+_FILE = "the file given"
+
+
+@dataclass(frozen=True)
+class SnapshotRows:
+    """The rows of a flat table, in their order.
+
+    Attributes
+    ----------
+    attributes : DataFrame, n rows
+        Declared attributes in their canonical types.
+    keys : DataFrame, n rows
+        ``customer_id`` (the key column or the row number), ``code`` (position) and ``cutoff`` (NaT).
+    y : ndarray of int8, shape (n,), or None
+        Labels; None for rows that are to be scored.
+    part : ndarray of str, shape (n,), or None
+        ``train``, ``validation`` or ``test`` (empty: left out); None when the split is by folds.
+    is_target : ndarray of bool, shape (n,)
+        Whether the row meets the target criteria.
+    is_suppressed : ndarray of bool, shape (n,)
+        Whether the row is suppressed.
+    """
+
+    attributes: pd.DataFrame
+    keys: pd.DataFrame
+    y: npt.NDArray[np.int8] | None
+    part: npt.NDArray[np.str_] | None
+    is_target: npt.NDArray[np.bool_]
+    is_suppressed: npt.NDArray[np.bool_]
+    facts: TableFacts
+    warnings: list[str]
+
+
+def read_snapshot(
+    spec: DataSpec,
+    path: Path,
+    *,
+    outcome: OutcomeSpec,
+    split: SplitSpec,
+    where: str | None,
+    suppress: str | None,
+    express: Express,
+    file: Path | None = None,
+) -> SnapshotRows:
+    """Read a flat table.
+
+    Parameters
+    ----------
+    spec : DataSpec
+        The study's data section.
+    path : Path
+        The source as a path.
+    outcome, split : OutcomeSpec, SplitSpec
+        Which column is the label, and how rows are split.
+    where, suppress : str, optional
+        Checked expressions over attributes: target criteria, and who is suppressed.
+    express : callable
+        Turns checked expressions into columns.
+    file : Path, optional
+        Rows to score instead of the study's own table; they need no label.
+
+    Raises
+    ------
+    DataError
+        When a column is missing, a label is empty, or a split has no rows.
+    """
+    labelled = file is None
+    source = Source(_with_file(spec, file) if file else spec, path, express=express)
+    try:
+        spec = _with_file(spec, file) if file else spec
+        order = split.order if split.order != "rows" else None
+        carry = tuple(dict.fromkeys(c for c in (outcome.column, split.column, order) if c)) if labelled else ()
+        table, facts, warnings = stage_customers(source, spec, carry=carry, numbered=True)
+        known = table.drop("customer_id", "known_from", "row_position", *[f"carried_{column}" for column in carry])
+        flags = {
+            name: express(text, known, place) if text else None
+            for name, text, place in (("target", where, "target.where"), ("suppressed", suppress, "target.suppress"))
+        }
+        table = table.mutate(**{f"flag_{name}": flag for name, flag in flags.items() if flag is not None})
+        rows = to_frame(table.order_by("row_position"))
+    finally:
+        source.close()
+    keys = pd.DataFrame({"customer_id": rows["customer_id"], "code": np.arange(len(rows), dtype=np.int64)})
+    keys["cutoff"] = pd.Series(pd.NaT, index=keys.index, dtype="datetime64[us]")
+    every, nobody = np.ones(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+    return SnapshotRows(
+        attributes=rows[[*spec.customers.attributes]],
+        keys=keys,
+        y=_labels(rows[f"carried_{outcome.column}"], outcome) if labelled else None,
+        part=_parts(rows, split) if labelled else None,
+        is_target=_mask(rows, "flag_target", every),
+        is_suppressed=_mask(rows, "flag_suppressed", nobody),
+        facts=facts,
+        warnings=warnings,
+    )
+
+
+def _with_file(spec: DataSpec, file: Path) -> DataSpec:
+    """The data section with `file` in place of the customers table, read as the study reads a file of that name."""
+    if not file.exists():
+        raise DataError(f"--data: {file} does not exist. Name an existing Parquet or CSV file.")
+    alike = next((table for table in spec.tables.values() if table.file and Path(table.file).name == file.name), None)
+    table = TableSpec(
+        file=str(file.absolute()),
+        csv=alike.csv if alike else None,
+        columns=alike.columns if alike else (),
+    )
+    customers = spec.customers.model_copy(update={"table": _FILE})
+    return spec.model_copy(update={"tables": {**spec.tables, _FILE: table}, "customers": customers})
+
+
+def _mask(rows: pd.DataFrame, column: str, default: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    return rows[column].fillna(value=False).to_numpy(dtype=bool) if column in rows else default
+
+
+def _labels(values: pd.Series, outcome: OutcomeSpec) -> npt.NDArray[np.int8]:
+    empty = int(values.isna().sum())
+    if empty:
+        raise DataError(
+            f"outcome.column: {empty:,} rows have no '{outcome.column}'. A snapshot's rows all need a label; rows to "
+            "score go into a file of their own (score --data FILE)."
+        )
+    labels: npt.NDArray[np.int8] = values.isin([str(value) for value in outcome.positive]).to_numpy().astype(np.int8)
+    if labels.min() == labels.max():
+        found = sorted(values.unique())[:5]
+        raise DataError(
+            f"outcome.positive: {'no row is' if labels.max() == 0 else 'all rows are'} positive; "
+            f"'{outcome.column}' holds {found}. Name the values that mean a purchase."
+        )
+    return labels
+
+
+def _parts(rows: pd.DataFrame, split: SplitSpec) -> npt.NDArray[np.str_] | None:
+    if split.folds:
+        return None
+    part = np.full(len(rows), "", dtype="<U10")
+    if split.column:
+        values = rows[f"carried_{split.column}"]
+        for name in ("train", "validation", "test"):
+            part[values.isin([str(value) for value in getattr(split, name)]).to_numpy()] = name
+    else:
+        order = np.arange(len(rows))
+        if split.order != "rows":
+            order = _order(rows[f"carried_{split.order}"], str(split.order))
+        ends = np.round(np.cumsum(split.shares) * len(rows)).astype(int)
+        for name, start, end in zip(("train", "validation", "test"), (0, *ends), ends, strict=False):
+            part[order[start:end]] = name
+    for name in ("train", "test"):
+        if not (part == name).any():
+            raise DataError(f"split: no row belongs to {name}. Check the column's values or the shares.")
+    return part
+
+
+def _order(values: pd.Series, name: str) -> npt.NDArray[np.intp]:
+    number = pd.to_numeric(values, errors="coerce")
+    if number.notna().all():
+        return np.argsort(number.to_numpy(), kind="stable")
+    if values.isna().any():
+        raise DataError(f"split.order: {int(values.isna().sum()):,} rows have no '{name}'. Fill it, or order by rows.")
+    return np.argsort(values.to_numpy(dtype=str), kind="stable")

@@ -1,0 +1,341 @@
+"""Where the arms meet: cohorts, labels and features become frames for training and for scoring."""
+
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import ibis.expr.types as ir
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from propensity.cohort import Cohort, FunnelStep, draw_cohort, funnel_steps
+from propensity.config import Study
+from propensity.data.connect import to_count, to_frame
+from propensity.data.snapshot import SnapshotRows, read_snapshot
+from propensity.data.tables import Tables
+from propensity.errors import DataError
+from propensity.features.matrix import FeaturePlan, Frame, build_frame, keep_informative, learn_plan
+from propensity.features.profile import plan_profile, profile_columns
+from propensity.labels import is_mature, label_cohort, require_mature
+from propensity.rules.expressions import parse_expression
+from propensity.splits import Fold, customer_folds, forward_folds
+from propensity.temporal import format_instant, microseconds
+
+logger = logging.getLogger(__name__)
+FOLDS = 5
+
+Progress = Callable[[str], None]
+
+
+def express(text: str, table: ir.Table, place: str, *, condition: bool = True) -> ir.Value:
+    """A checked expression as a column of a table: a boolean to filter by, or any value where not `condition`."""
+    expression = parse_expression(text, columns=table.columns, where=place)
+    return expression.condition(table) if condition else expression.to_ibis(table)
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a study learns from and is judged on.
+
+    Attributes
+    ----------
+    plan : FeaturePlan
+        Learnt on train.
+    train, validation, test : Frame
+        `validation` is None for snapshots without order; `test` is None when the split is by folds.
+    folds : list of Fold
+        Inside train: disjoint in customers, and forward in time where there are several cutoffs.
+    funnels : list of dict
+        For each cutoff: split, cutoff, steps and positives.
+    warnings : list of str
+        What the analyst should know.
+    data : list of dict
+        Facts about the source tables.
+    """
+
+    plan: FeaturePlan
+    train: Frame
+    validation: Frame | None
+    test: Frame | None
+    folds: list[Fold]
+    funnels: list[dict[str, Any]]
+    warnings: list[str] = field(default_factory=list)
+    data: list[dict[str, Any]] = field(default_factory=list)
+
+
+def funnel_entry(
+    split: str, cutoff: datetime | None, steps: Sequence[FunnelStep], positives: int | None, *, study: Study
+) -> dict[str, Any]:
+    """One cutoff's funnel as plain values."""
+    return {
+        "split": split,
+        "cutoff": format_instant(cutoff, zone=study.zone) if cutoff else None,
+        "steps": [step.to_dict() for step in steps],
+        "positives": positives,
+    }
+
+
+def draw_labelled(
+    tables: Tables, study: Study, *, progress: Progress
+) -> tuple[dict[str, list[Cohort]], dict[str, list[npt.NDArray[np.int8]]], list[dict[str, Any]]]:
+    """Cohorts and labels of all the study's cutoffs, and their funnels.
+
+    Raises
+    ------
+    DataError
+        When a cutoff's labels have not matured, a cohort is empty, or train has no positives.
+    """
+    cohorts: dict[str, list[Cohort]] = {}
+    labels: dict[str, list[npt.NDArray[np.int8]]] = {}
+    funnels = []
+    for split, cutoffs in study.cutoff_instants().items():
+        cohorts[split], labels[split] = [], []
+        for cutoff in cutoffs:
+            progress(f"{split} cohort as of {format_instant(cutoff, zone=study.zone)}")
+            require_mature(study, cutoff, until=tables.until, split=split)
+            cohort = draw_cohort(tables, cutoff, target=study.target, outcome=study.outcome, express=express)
+            y = label_cohort(tables, cohort.keys, cutoff, study=study, express=express)
+            cohorts[split].append(cohort)
+            labels[split].append(y)
+            funnels.append(funnel_entry(split, cutoff, cohort.funnel, int(y.sum()), study=study))
+    _require_positives(cohorts, labels, study)
+    return cohorts, labels, funnels
+
+
+def _require_positives(
+    cohorts: Mapping[str, Sequence[Cohort]], labels: Mapping[str, Sequence[npt.NDArray[np.int8]]], study: Study
+) -> None:
+    for split, drawn in cohorts.items():
+        prospects = sum(len(cohort) for cohort in drawn)
+        positives = sum(int(y.sum()) for y in labels[split])
+        when = ", ".join(format_instant(cohort.cutoff, zone=study.zone) for cohort in drawn)
+        if prospects == 0:
+            steps = "; ".join(f"{step.name} {step.count:,}" for step in drawn[-1].funnel)
+            raise DataError(
+                f"cohort: no prospects at the {split} cutoff {when} ({steps}). "
+                "Check target.where, the product's name, and the cutoff."
+            )
+        if positives == 0:
+            raise DataError(
+                f"labels: no positives in {split}: none of {prospects:,} prospects at {when} bought "
+                f"{describe_product(study)} within {study.outcome.horizon}. Check outcome.product (was it ever "
+                "bought?), or choose a longer horizon or other cutoffs."
+            )
+
+
+def describe_product(study: Study) -> str:
+    """What the study asks about, in a few words."""
+    outcome = study.outcome
+    if outcome.event is not None:
+        return f"the event '{outcome.event.kind}'" + (f" ({outcome.event.where})" if outcome.event.where else "")
+    if outcome.column is not None:
+        return f"'{outcome.column}'"
+    if isinstance(outcome.product, tuple):
+        return " or ".join(f"'{product}'" for product in outcome.product)
+    return f"products that match '{outcome.product.matches}'" if outcome.product else "the product"
+
+
+def require_product(tables: Tables, study: Study) -> None:
+    """Raise DataError when nobody ever bought the product, naming what is bought."""
+    from propensity.data.tables import outcome_records
+
+    records = outcome_records(tables, study.outcome, express=express)
+    if to_count(records.count()):
+        return
+    if study.outcome.event is not None and tables.events is not None:
+        known, what = tables.events["kind"], "event kinds"
+    else:
+        assert tables.purchases is not None  # noqa: S101 - the study's own check
+        known, what = tables.purchases["product"], "products"
+    common = to_frame(known.topk(8)).iloc[:, 0].dropna().tolist()
+    raise DataError(
+        f"outcome: nobody bought {describe_product(study)}: it is not in the data. The most frequent {what} are "
+        f"{', '.join(map(repr, common))}. Correct the name."
+    )
+
+
+def temporal_samples(
+    tables: Tables, study: Study, *, always: Sequence[str] = (), progress: Progress = logger.info
+) -> Samples:
+    """The samples of a study over time.
+
+    Parameters
+    ----------
+    always : sequence of str
+        Features that rules name: kept even when they are constant on train.
+    progress : callable
+        Told what is being done.
+    """
+    require_product(tables, study)
+    cohorts, labels, funnels = draw_labelled(tables, study, progress=progress)
+    cutoffs = study.cutoff_instants()
+    keys = [cohort.keys for cohort in cohorts["train"]]
+    plan, warnings = learn_plan(tables, study, cohorts=keys, cutoffs=cutoffs["train"])
+    # One sweep for all cutoffs: train, validation and test rows are told apart afterwards by their cutoff.
+    order = [(split, i) for split in cohorts for i in range(len(cohorts[split]))]
+    frame = build_frame(
+        tables,
+        plan,
+        cohorts=[cohorts[split][i].keys for split, i in order],
+        cutoffs=[cutoffs[split][i] for split, i in order],
+        labels=[labels[split][i] for split, i in order],
+        progress=progress,
+    )
+    at = frame.keys["cutoff"].to_numpy()
+    parts = {
+        split: frame.take(np.isin(at, [np.datetime64(_naive(c), "us") for c in cutoffs[split]])) for split in cutoffs
+    }
+    plan = keep_informative(plan, parts["train"], always=always)
+    parts = {split: select_columns(part, plan) for split, part in parts.items()}
+    return Samples(
+        plan=plan,
+        train=parts["train"],
+        validation=parts["validation"],
+        test=parts["test"],
+        folds=_train_folds(parts["train"], study, cutoffs["train"]),
+        funnels=funnels,
+        warnings=[*tables.warnings, *warnings],
+        data=[fact.to_dict() for fact in tables.facts],
+    )
+
+
+def _naive(cutoff: datetime) -> datetime:
+    return cutoff.astimezone(UTC).replace(tzinfo=None)
+
+
+def select_columns(frame: Frame, plan: FeaturePlan) -> Frame:
+    """The frame with the plan's columns only, as one block."""
+    X = pd.DataFrame(np.ascontiguousarray(frame.X[plan.names].to_numpy()), columns=plan.names)
+    return Frame(X=X, keys=frame.keys, y=frame.y, unseen=frame.unseen)
+
+
+def _train_folds(train: Frame, study: Study, cutoffs: Sequence[datetime]) -> list[Fold]:
+    matures = {microseconds(cutoff): microseconds(study.matures_at(cutoff)) for cutoff in cutoffs}
+    at = train.keys["cutoff"].to_numpy().astype("datetime64[us]").astype(np.int64)
+    return forward_folds(train.labels, train.groups, at, matures=matures, folds=FOLDS, seed=study.seed)
+
+
+def latest_scorable(study: Study, *, until: datetime | None) -> datetime:
+    """The cutoff of the prospect list: as declared, or the instant up to which the source is recorded."""
+    if study.cutoffs is not None and study.cutoffs.list is not None:
+        from propensity.temporal import to_instant
+
+        return to_instant(study.cutoffs.list, zone=study.zone)
+    if until is None:
+        raise DataError("list: the source has no records, so that there is no cutoff to make a list at.")
+    return until
+
+
+def matured_cutoffs(study: Study, *, until: datetime | None) -> list[datetime]:
+    """All the study's cutoffs whose labels are known: what the deployed model is fitted on."""
+    cutoffs = [cutoff for split in study.cutoff_instants().values() for cutoff in split]
+    return [cutoff for cutoff in cutoffs if is_mature(study, cutoff, until=until)]
+
+
+def scoring_frame(tables: Tables, study: Study, plan: FeaturePlan, as_of: datetime) -> tuple[Frame, list[FunnelStep]]:
+    """The prospects as of a date, with the features that the plan names, and the funnel.
+
+    Raises
+    ------
+    DataError
+        When `as_of` lies before the first or after the last record.
+    """
+    _require_recorded(tables, study, as_of)
+    cohort = draw_cohort(tables, as_of, target=study.target, outcome=study.outcome, express=express)
+    if len(cohort) == 0:
+        steps = "; ".join(f"{step.name} {step.count:,}" for step in cohort.funnel)
+        raise DataError(f"cohort: no prospects as of {format_instant(as_of, zone=study.zone)} ({steps}).")
+    return build_frame(tables, plan, cohorts=[cohort.keys], cutoffs=[as_of]), cohort.funnel
+
+
+def _require_recorded(tables: Tables, study: Study, as_of: datetime) -> None:
+    until, begins, zone = tables.until, tables.begins, study.zone
+    if until is not None and as_of > until:
+        raise DataError(
+            f"--as-of: {format_instant(as_of, zone=zone)} lies after the last record (the source is recorded up to "
+            f"{format_instant(until, zone=zone)}): behaviour would look older than it is. Choose a date up to then, or "
+            "refresh the source."
+        )
+    if begins is not None and as_of <= begins:
+        raise DataError(
+            f"--as-of: {format_instant(as_of, zone=zone)} lies before the first record "
+            f"({format_instant(begins, zone=zone)[:10]}). Choose a later date."
+        )
+
+
+def read_snapshot_rows(study: Study, *, file: Path | None = None) -> SnapshotRows:
+    """A snapshot study's rows, or the rows of a file that are to be scored."""
+    assert study.split is not None  # noqa: S101 - the study's own check
+    if study.target.suppress.event:
+        raise DataError("target.suppress.event: a snapshot has no events. Use target.suppress.where.")
+    return read_snapshot(
+        study.data,
+        study.source_path,
+        outcome=study.outcome,
+        split=study.split,
+        where=study.target.where,
+        suppress=study.target.suppress.where,
+        express=express,
+        file=file,
+    )
+
+
+def snapshot_funnel(rows: SnapshotRows, study: Study, mask: npt.NDArray[np.bool_]) -> list[FunnelStep]:
+    """The funnel of some rows of a snapshot."""
+    target = mask & rows.is_target
+    counts = [int(mask.sum()), int(target.sum()), int(target.sum()), int((target & ~rows.is_suppressed).sum())]
+    return funnel_steps(counts, study.target)
+
+
+def snapshot_samples(rows: SnapshotRows, study: Study, *, always: Sequence[str] = ()) -> Samples:
+    """The samples of a snapshot study: from here on its code is that of a study over time."""
+    assert rows.y is not None  # noqa: S101 - the study's own table is labelled
+    usable = rows.is_target & ~rows.is_suppressed
+    part = rows.part if rows.part is not None else np.full(len(usable), "train")
+    in_train = usable & (part == "train")
+    profile = plan_profile(study.data.customers, rows.attributes[in_train], most=max(study.features.top_categories, 30))
+    plan = FeaturePlan(profile=profile, records=(), features=profile.features)
+    frames = {split: snapshot_frame(rows, plan, usable & (part == split)) for split in np.unique(part) if split}
+    plan = keep_informative(plan, frames["train"], always=always)
+    frames = {split: select_columns(frame, plan) for split, frame in frames.items()}
+    _require_snapshot_positives(frames)
+    funnels = [
+        funnel_entry(
+            split, None, snapshot_funnel(rows, study, part == split), int(frames[split].labels.sum()), study=study
+        )
+        for split in ("train", "validation", "test")
+        if split in frames
+    ]
+    train = frames["train"]
+    return Samples(
+        plan=plan,
+        train=train,
+        validation=frames.get("validation"),
+        test=frames.get("test"),
+        folds=customer_folds(train.labels, train.groups, folds=FOLDS, seed=study.seed),
+        funnels=funnels,
+        warnings=list(rows.warnings),
+        data=[rows.facts.to_dict()],
+    )
+
+
+def _require_snapshot_positives(frames: Mapping[str, Frame]) -> None:
+    for split, frame in frames.items():
+        if len(frame) == 0 or frame.labels.sum() in (0, len(frame)):
+            raise DataError(
+                f"labels: {split} has {int(frame.labels.sum()):,} positives in {len(frame):,} rows. "
+                "Both outcomes are needed: check target.where, outcome.positive and the split."
+            )
+
+
+def snapshot_frame(rows: SnapshotRows, plan: FeaturePlan, mask: npt.NDArray[np.bool_]) -> Frame:
+    """Some rows of a snapshot with the features that the plan names."""
+    block, unseen = profile_columns(plan.profile, rows.attributes[mask])
+    names = [feature.name for feature in plan.profile.features]
+    X = pd.DataFrame(block, columns=names)[plan.names]
+    y = None if rows.y is None else rows.y[mask]
+    return Frame(X=X, keys=rows.keys[mask].reset_index(drop=True), y=y, unseen=unseen)

@@ -1,0 +1,108 @@
+"""Scoring: a bundle and rows become a ranked prospect list. Pure: no I/O.
+
+Best first by the calibrated log-odds; ties are broken by a hash of the customer's key, so that the same
+rows always give the same list.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from scipy.special import expit
+
+from propensity.bundle import Bundle
+from propensity.config import ContactSpec
+from propensity.explain.contributions import contributions, to_points
+from propensity.explain.reasons import top_reasons
+
+REASONS = 5
+CHUNK = 50_000
+"""Rows that are explained at a time: bounds the memory of contributions."""
+
+GRADES = ((1, "A"), (3, "B"), (6, "C"), (10, "D"))
+"""Grade by decile: A the best tenth, B to the third decile, C to the sixth, D the rest."""
+
+
+def rank_prospects(
+    bundle: Bundle, X: pd.DataFrame, keys: pd.DataFrame, *, contact: ContactSpec, model_name: str, model_version: str
+) -> pd.DataFrame:
+    """The prospect list.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        The deployed model.
+    X : DataFrame of float32, shape (n, features)
+        Rows with the plan's columns.
+    keys : DataFrame, n rows
+        ``customer_id`` and ``cutoff``.
+    contact : ContactSpec
+        With cost and value given, ``expected_profit`` (money) is listed.
+
+    Returns
+    -------
+    DataFrame, n rows
+        The columns of a prospect list, best first. Points, signed: ``base_points + contribution_1 + … +
+        contribution_other = points``.
+    """
+    log_odds = bundle.log_odds(X)
+    order = np.lexsort((tie_breaker(keys["customer_id"]), -log_odds))
+    ranked = X.iloc[order]
+    rows = pd.concat([_explained(bundle, chunk) for chunk in _chunks(ranked)], ignore_index=True)
+    rank = np.arange(1, len(ranked) + 1)
+    decile = np.ceil(rank * 10 / len(ranked)).astype(np.int64)
+    listed = pd.DataFrame({"rank": rank, "customer_id": keys["customer_id"].to_numpy()[order]})
+    listed["as_of"] = keys["cutoff"].to_numpy()[order]
+    probability = rows.pop("probability")
+    listed["probability"] = probability
+    for name in ("probability_low", "probability_high"):
+        listed[name] = rows.pop(name)
+    listed["percentile"] = 100.0 * (len(ranked) - rank) / max(len(ranked) - 1, 1)
+    listed["decile"] = decile
+    listed["grade"] = np.array([next(grade for last, grade in GRADES if d <= last) for d in range(1, 11)])[decile - 1]
+    for name in ("points", "base_points", "scorecard_points", "buying_stage", "segment"):
+        listed[name] = rows.pop(name)
+    listed = pd.concat([listed, rows], axis=1)
+    listed["control"] = False
+    listed["model_name"] = model_name
+    listed["model_version"] = model_version
+    if contact.cost is not None and contact.value is not None:
+        listed["expected_profit"] = probability * contact.value - contact.cost
+    return listed
+
+
+def tie_breaker(customer_ids: pd.Series) -> npt.NDArray[np.uint64]:
+    """A fixed pseudo-random number for each key, shape (n,)."""
+    return pd.util.hash_array(customer_ids.astype(str).to_numpy(dtype=object))
+
+
+def _chunks(X: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    for start in range(0, max(len(X), 1), CHUNK):
+        yield X.iloc[start : start + CHUNK].reset_index(drop=True)
+
+
+def _explained(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
+    """Probabilities, points and reasons of some rows."""
+    phi, base = contributions(bundle.model, bundle.calibrator, X)
+    scale = bundle.points
+    phi_points, base_points = to_points(
+        phi, base, pdo=scale.pdo, reference_points=scale.reference_points, reference_odds=scale.reference_odds
+    )
+    low, high = bundle.interval(X)
+    log_odds = bundle.log_odds(X)
+    decoded = bundle.decoded(X)
+    by_indicator, stages = bundle.scorecard_points(decoded), bundle.buying_stages(decoded)
+    frame = pd.DataFrame(
+        {
+            "probability": expit(log_odds),
+            "probability_low": low,
+            "probability_high": high,
+            "points": bundle.to_points(log_odds),
+            "base_points": base_points,
+            "scorecard_points": np.nan if by_indicator is None else by_indicator.sum(axis=1).to_numpy(),
+            "buying_stage": None if stages is None else stages.to_numpy(),
+            "segment": bundle.segment_of(decoded),
+        }
+    )
+    return pd.concat([frame, top_reasons(phi_points, X, bundle.plan.catalogue(), count=REASONS)], axis=1)
