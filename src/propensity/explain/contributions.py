@@ -6,6 +6,7 @@ base plus the intercept. Nothing is approximated, and the sum is checked.
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
@@ -139,8 +140,9 @@ def explanation(model: BinaryModel, X: pd.DataFrame, *, calibrator: Affine | Non
     shap.Explanation
         Values of shape (n, n_features), calibrated log-odds.
     """
-    # Importing shap takes seconds, and only plots need it.
-    import shap
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # deprecations inside shap, which a user cannot mend
+        import shap  # takes seconds, and only plots need it
 
     phi, base = contributions(model, calibrator, X)
     return shap.Explanation(

@@ -57,6 +57,28 @@ class BlendModel(BinaryModel):
         self.lightgbm = lightgbm
         self.weight = weight
 
+    @classmethod
+    def of(cls, logistic: BinaryModel, lightgbm: BinaryModel, *, weight: float) -> BlendModel:
+        """Put a fitted blend together out of two parts that were fitted on the same rows.
+
+        Parameters
+        ----------
+        logistic : LogisticModel
+        lightgbm : LightGBMModel
+        weight : float in [0, 1]
+            Share of LightGBM.
+
+        Returns
+        -------
+        BlendModel
+        """
+        model = cls(logistic=clone(logistic), lightgbm=clone(lightgbm), weight=weight)
+        model.logistic_, model.lightgbm_ = logistic, lightgbm
+        for name in ("classes_", "n_features_in_", "feature_names_in_"):
+            if hasattr(lightgbm, name):
+                setattr(model, name, getattr(lightgbm, name))
+        return model
+
     def _fit(self, X: Float32, y: Float64, weight: Float64) -> None:
         if not 0 <= self.weight <= 1:
             raise ValueError(f"blend: weight must lie between 0 and 1, found {self.weight!r}.")

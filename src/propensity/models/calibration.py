@@ -114,7 +114,9 @@ class PlattCalibrator:
         target = np.where(labels > 0, (positives + 1) / (positives + 2), 1 / (negatives + 2))
         centre = float(weight @ x / total)
         problem = _Problem(x - centre, target, weight)
-        theta = _minimise(problem, np.array([0.0, logit(positives / total)]))
+        # Begun where the scores spread over a few log-odds: further out the likelihood is flat.
+        spread = float(np.sqrt(weight @ (x - centre) ** 2 / total))
+        theta = _minimise(problem, np.array([-np.log(max(1.0, spread / 2)), logit(positives / total)]))
         self.slope_ = float(np.exp(theta[0]))
         self.intercept_ = float(theta[1] - self.slope_ * centre)
         # (log slope, value at the centre) -> (slope, intercept)

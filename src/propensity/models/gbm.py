@@ -14,7 +14,7 @@ from propensity.models.base import BinaryModel, Float32, Float64, column_positio
 
 _ADDITIVITY = 1e-9
 _DRAWS = ("bagging_seed", "feature_fraction_seed", "extra_seed", "objective_seed")
-_ROWS_FOR_THREADS = 20_000
+_ROWS_FOR_THREADS = 50_000
 
 
 class LightGBMModel(BinaryModel):
@@ -23,10 +23,11 @@ class LightGBMModel(BinaryModel):
     What a few hundred positives can tell is little: trees are small, steps are short, each tree sees some
     of the columns and rows, leaf values are shrunk strongly, and a leaf must hold an expected number of
     positives (`min_sum_hessian_in_leaf`), not just rows. With more positives trees may grow (`num_leaves`
-    None: 8 leaves below 1,000 positives, 15 below 5,000, then 31) and steps lengthen (`learning_rate` None:
-    0.03, 0.05, 0.08). The defaults were compared by cross-validation on training data of several real
-    sets of 140 to 3,100 positives. Rounds that folds chose are kept as they are when the model is fitted on
-    more data: shrinkage in trees acts by counts, so that more data loosens it by itself.
+    None: 8 leaves below 1,000 positives, 15 below 20,000, then 31) and steps lengthen (`learning_rate` None:
+    0.03, 0.06, 0.1). The defaults were compared by cross-validation on training data of several real
+    sets of 140 to 3,100 positives. Rounds that folds chose are kept as they are, with the leaves and steps
+    that they were found with, when the model is fitted on more data: shrinkage in trees acts by counts, so
+    that more data loosens it by itself.
 
     Rows are neither resampled nor weighted by class: that would spoil the probabilities and buys no
     ranking.
@@ -173,11 +174,11 @@ class LightGBMModel(BinaryModel):
         -------
         dict
         """
-        size = 0 if positives < 1_000 else 1 if positives < 5_000 else 2
+        size = 0 if positives < 1_000 else 1 if positives < 20_000 else 2
         return {
             "objective": "binary",
             "num_leaves": (8, 15, 31)[size] if self.num_leaves is None else self.num_leaves,
-            "learning_rate": (0.03, 0.05, 0.08)[size] if self.learning_rate is None else self.learning_rate,
+            "learning_rate": (0.03, 0.06, 0.1)[size] if self.learning_rate is None else self.learning_rate,
             "feature_fraction": self.feature_fraction,
             "bagging_fraction": self.bagging_fraction,
             "bagging_freq": 1,
@@ -264,7 +265,7 @@ def plain_names(names: Sequence[str]) -> list[str]:
     taken: set[str] = set()
     for position, name in enumerate(names):
         candidate = re.sub(r'[\s",:\[\]{}]', "_", name)
-        if candidate in taken:
+        while candidate in taken:
             candidate = f"{candidate}_{position}"
         taken.add(candidate)
         plain.append(candidate)

@@ -16,7 +16,7 @@ import pandas as pd
 from sklearn.base import clone
 
 from propensity.models import make_model
-from propensity.models.base import BinaryModel, Float64
+from propensity.models.base import BinaryModel, Float32, Float64
 from propensity.models.folding import Folds, mean_over_folds
 from propensity.models.gbm import LightGBMModel
 from propensity.models.linear import LogisticModel, encode, learn_terms, penalty
@@ -27,6 +27,12 @@ logger = logging.getLogger(__name__)
 MAX_ROUNDS = 3_000
 PATIENCE = 60
 """Rounds without a better mean log loss after which more are not tried."""
+
+ROWS_FOR_SHRINKAGE = 30_000
+"""Of more train rows in a fold, every second, third, ... is used to choose the logistic model's shrinkage."""
+
+RISES = 3
+"""Candidates in a row that may be worse than the best before weaker shrinkage is not tried."""
 
 C_GRID = tuple(float(f"{10 ** (half / 2):.3g}") for half in range(-8, 2))
 """Candidates for `LogisticModel.C`, strongest shrinkage first: 0.0001 to 3.16 by half decades."""
@@ -65,7 +71,8 @@ def choose_settings(
     Returns
     -------
     dict
-        ``{"rounds": int}`` for ``lightgbm``: the best mean over folds, one seed. ``{"C": float}`` for
+        ``{"rounds": int, "num_leaves": int, "learning_rate": float}`` for ``lightgbm``: the best mean over
+        folds, one seed, with the size of trees and steps that it was found with. ``{"C": float}`` for
         ``logistic``: the strongest shrinkage within one standard error of the best. Empty for the
         others, and where `params` leaves nothing to choose.
 
@@ -83,7 +90,11 @@ def choose_settings(
     if name == "lightgbm" and "rounds" not in fixed:
         given = {"threads": threads, **fixed}
         boosters = cast(LightGBMModel, make_model(name, categorical=categorical, seed=seed, params=given))
-        return {"rounds": _choose_rounds(boosters, X, y, folds)}
+        # Trees and steps stay as they were when the rounds were chosen, whatever the model is fitted on later.
+        labels = np.asarray(y)
+        sized = boosters.parameters(float(np.sum(labels == labels.max())), len(labels))
+        kept = {key: sized[key] for key in ("num_leaves", "learning_rate") if key not in fixed}
+        return {"rounds": _choose_rounds(boosters, X, y, folds), **kept}
     if name == "logistic" and "C" not in fixed:
         linear = cast(LogisticModel, make_model(name, categorical=categorical, params=fixed))
         return {"C": _choose_shrinkage(linear, X, y, folds)}
@@ -147,7 +158,8 @@ def _choose_rounds(model: LightGBMModel, X: Any, y: npt.ArrayLike, folds: Folds)
 def _choose_shrinkage(model: LogisticModel, X: Any, y: npt.ArrayLike, folds: Folds) -> float:
     """Return the strongest shrinkage whose mean log loss is within one standard error of the best."""
     matrix, labels, _ = model.begin_fit(X, y)
-    losses = np.array([_shrinkage_path(model, matrix, labels, train, test) for train, test in folds])
+    paths = [_shrinkage_path(model, matrix, labels, train, test) for train, test in folds]
+    losses = np.array([path[: min(map(len, paths))] for path in paths])
     mean = losses.mean(axis=0)
     best = int(np.argmin(mean))
     # Folds differ more than penalties do: the error is that of the paired difference from the best.
@@ -158,9 +170,15 @@ def _choose_shrinkage(model: LogisticModel, X: Any, y: npt.ArrayLike, folds: Fol
 
 
 def _shrinkage_path(
-    model: LogisticModel, matrix: Any, labels: Float64, train: npt.NDArray[np.intp], test: npt.NDArray[np.intp]
+    model: LogisticModel,
+    matrix: Float32,
+    labels: Float64,
+    train: npt.NDArray[np.intp],
+    test: npt.NDArray[np.intp],
 ) -> list[float]:
-    """Return the mean log loss of the test rows for each candidate, each fit begun at the one before."""
+    """Return the mean log loss of the test rows for one candidate after the other, until it keeps rising."""
+    # C is a prior variance: it means the same on any number of rows, so that a part of many will do.
+    train = np.asarray(train)[:: -(-len(train) // ROWS_FOR_SHRINKAGE)]
     weight = np.ones(len(train))
     terms = learn_terms(matrix[train], weight, model.categorical_positions())
     seen, unseen = encode(terms, matrix[train]), encode(terms, matrix[test])
@@ -169,4 +187,6 @@ def _shrinkage_path(
         coef = fit_ridge(seen, labels[train], weight, penalty(seen.shape[1], C), coef)
         z = unseen @ coef
         losses.append(float((np.logaddexp(0.0, z) - labels[test] * z).mean()))
+        if len(losses) - 1 - int(np.argmin(losses)) >= RISES:
+            break
     return losses
