@@ -486,3 +486,10 @@ def resolve_path(text: str, *, beside: Path) -> Path:
 def fingerprint(study: Study) -> str:
     """A hash of everything that a study says (a SHA-256, the first 16 hexadecimal digits)."""
     return sha256(study.model_dump_json().encode()).hexdigest()[:16]
+
+
+def meaning_fingerprint(study: Study) -> str:
+    """A hash of what a model depends on: the roles' meaning, target, outcome and features, not where the data is."""
+    roles = study.data.model_dump_json(exclude={"source", "csv", "max_unreadable", "max_unseen", "recorded_until"})
+    parts = [roles, study.target.model_dump_json(), study.outcome.model_dump_json(), study.features.model_dump_json()]
+    return sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -1,7 +1,9 @@
 """Training: from samples to models judged side by side, and the one that is deployed. Pure: no I/O.
 
-The protocol: settings by folds inside train; calibration and selection on validation (on nested folds
-for snapshots without order); test is looked at once, for all models; then a refit on all matured rows.
+The protocol: settings by folds inside train; selection on validation, calibrated there (on nested folds for
+snapshots without order). Then the procedure is judged as it will be used: refitted, as of the test cutoff, on
+all that had matured by then, calibrated by cross-fitting on the latest of it, and held against test once, all
+models side by side. The bundle is the same refit on all that has matured by now.
 """
 
 import logging
@@ -21,7 +23,7 @@ from propensity.evaluation.compare import compare, select
 from propensity.features.matrix import FeaturePlan, Frame
 from propensity.models import MODEL_NAMES, make_model
 from propensity.models.base import BinaryModel
-from propensity.models.blend import blend_weight
+from propensity.models.blend import BlendModel, blend_weight
 from propensity.models.calibration import PlattCalibrator, cross_fit_platt
 from propensity.models.tuning import choose_settings, cross_fit
 from propensity.rules.scorecard import Scorecard
@@ -170,21 +172,35 @@ def train_study(
     """
     recipe = Recipe(study=study, plan=samples.plan, scorecard=scorecard)
     learnt = learn(recipe, samples.train, samples.validation, samples.folds, progress=progress)
-    progress("evaluating on test")
-    if samples.test is not None:
+    if samples.test is None:
+        test, predicted = samples.train, _outer_predictions(recipe, samples, progress=progress)
+    elif samples.validation is None:
         test, predicted = samples.test, {name: learnt.probability(name, samples.test.X) for name in recipe.names}
     else:
-        test, predicted = samples.train, _outer_predictions(recipe, samples, progress=progress)
+        test = samples.test
+        refitted = refit(recipe, recipe.names, learnt.settings, [samples.train, samples.validation], progress=progress)
+        predicted = {name: refitted[name].probability(test.X) for name in recipe.names}
+    progress("evaluating on test")
     evaluation = evaluate(recipe, learnt, test, predicted)
-    progress(f"fitting {evaluation.selected} on all matured rows")
-    rows = [samples.train, samples.validation, samples.test if not study.is_snapshot else None]
-    bundle = deploy(
+    # The test rows of a snapshot are the prospects to list: the bundle must not have seen their labels.
+    matured = [samples.train, samples.validation, None if study.is_snapshot else samples.test]
+    deployed = refit(
         recipe,
-        evaluation.selected,
-        learnt.settings[evaluation.selected],
-        _stack([frame for frame in rows if frame is not None]),
+        [evaluation.selected],
+        learnt.settings,
+        [frame for frame in matured if frame is not None],
+        progress=progress,
+    )[evaluation.selected]
+    bundle = Bundle(
+        plan=samples.plan,
+        model=deployed.model,
+        calibrator=deployed.calibrator,
+        folds=deployed.folds,
+        points=study.points,
+        scorecard=scorecard,
         stages=stages,
-        about=about,
+        segments=study.segments,
+        about={**about, "model": evaluation.selected},
     )
     return Training(samples=samples, evaluation=evaluation, settings=learnt.settings, bundle=bundle)
 
@@ -194,10 +210,8 @@ def learn(
 ) -> Learnt:
     """Steps 1 and 2 of the protocol: settings by folds inside train; models; calibration on rows not fitted on."""
     settings = choose_all(recipe, train, folds, progress=progress)
-    models = {}
-    for name in recipe.names:
-        progress(f"fitting {name}")
-        models[name] = recipe.make(name, settings[name]).fit(train.X, train.labels)
+    progress("fitting on train")
+    models = _fit_together(recipe, recipe.names, settings, train.X, train.labels)
     if validation is not None:
         judged = validation
         raw = {name: model.decision_function(validation.X) for name, model in models.items()}
@@ -245,8 +259,7 @@ def _nested_log_odds(recipe: Recipe, train: Frame, *, progress: Progress) -> dic
         inner = train.take(fit_rows)
         inner_folds = customer_folds(inner.labels, inner.groups, folds=FOLDS, seed=recipe.study.seed)
         settings = choose_all(recipe, inner, inner_folds, progress=lambda text, k=k: progress(f"fold {k}: {text}"))
-        for name in recipe.names:
-            model = recipe.make(name, settings[name]).fit(inner.X, inner.labels)
+        for name, model in _fit_together(recipe, recipe.names, settings, inner.X, inner.labels).items():
             out[name][held_out] = model.decision_function(train.X.iloc[held_out])
     return out
 
@@ -312,50 +325,84 @@ def _with_intervals(result: BootstrapResult, name: str) -> dict[str, Any]:
     return {**result.estimates[name], "intervals": result.intervals(name)}
 
 
-def deploy(
-    recipe: Recipe,
-    name: str,
-    settings: Mapping[str, Any],
-    rows: Frame,
-    *,
-    stages: StageRules | None,
-    about: Mapping[str, Any],
-) -> Bundle:
-    """Step 4 of the protocol: the same settings fitted on all matured rows, calibration by cross-fitting.
+@dataclass(frozen=True)
+class Refit:
+    """A model fitted on all rows given, calibrated by cross-fitting.
 
-    The calibration is learnt on held-out log-odds of the latest cutoff (of all rows, where it has fewer
-    than 100 positives). The models of the folds are kept: they tell how far a probability can be trusted.
+    Attributes
+    ----------
+    model : BinaryModel
+        Fitted on all rows.
+    calibrator : PlattCalibrator
+        Learnt on log-odds of rows whose customers the predicting model had not seen.
+    folds : tuple of BinaryModel
+        Those models, each without one group of customers.
     """
-    folds = customer_folds(rows.labels, rows.groups, folds=FOLDS, seed=recipe.study.seed)
-    raw, refits = np.full(len(rows), np.nan), []
-    for fit_rows, held_out in folds:
-        refit = recipe.make(name, settings).fit(rows.X.iloc[fit_rows], rows.labels[fit_rows])
-        raw[held_out] = refit.decision_function(rows.X.iloc[held_out])
-        refits.append(refit)
-    at = rows.keys["cutoff"].to_numpy()
-    latest = np.ones(len(rows), dtype=bool) if recipe.study.is_snapshot else at == at.max()
+
+    model: BinaryModel
+    calibrator: PlattCalibrator
+    folds: tuple[BinaryModel, ...]
+
+    def probability(self, X: pd.DataFrame) -> Floats:
+        """Calibrated probabilities, shape (n,)."""
+        return np.asarray(expit(self.calibrator.transform(self.model.decision_function(X))), dtype=np.float64)
+
+
+def refit(
+    recipe: Recipe, names: Sequence[str], settings: Settings, frames: Sequence[Frame], *, progress: Progress
+) -> dict[str, Refit]:
+    """Fit models with settings chosen before on frames in the order of time.
+
+    The calibration is learnt on held-out log-odds of the last frame's latest cutoff (of all rows, where
+    that has fewer than 100 positives).
+    """
+    rows, latest = _stack(frames)
     if rows.labels[latest].sum() < _ENOUGH_POSITIVES:
         latest[:] = True
-    return Bundle(
-        plan=recipe.plan,
-        model=recipe.make(name, settings).fit(rows.X, rows.labels),
-        calibrator=PlattCalibrator().fit(raw[latest], rows.labels[latest]),
-        folds=tuple(refits),
-        points=recipe.study.points,
-        scorecard=recipe.scorecard,
-        stages=stages,
-        segments=recipe.study.segments,
-        about={**about, "model": name},
-    )
+    folds = customer_folds(rows.labels, rows.groups, folds=FOLDS, seed=recipe.study.seed)
+    fits = [fit_rows for fit_rows, _ in folds] + [np.arange(len(rows))]
+    models: dict[str, list[BinaryModel]] = {name: [] for name in names}
+    for k, fit_rows in enumerate(fits, start=1):
+        progress(f"refitting on {len(fit_rows):,} matured rows ({k} of {len(fits)})")
+        fitted = _fit_together(recipe, names, settings, rows.X.iloc[fit_rows], rows.labels[fit_rows])
+        for name in names:
+            models[name].append(fitted[name])
+    refits = {}
+    for name, (*held_out, model) in models.items():
+        raw = np.empty(len(rows))
+        for (_, test_rows), part in zip(folds, held_out, strict=True):
+            raw[test_rows] = part.decision_function(rows.X.iloc[test_rows])
+        calibrator = PlattCalibrator().fit(raw[latest], rows.labels[latest])
+        refits[name] = Refit(model=model, calibrator=calibrator, folds=tuple(held_out))
+    return refits
 
 
-def _stack(frames: Sequence[Frame]) -> Frame:
-    """Frames one below the other, rows in an order of their own (by customer's number, then cutoff)."""
+def _fit_together(
+    recipe: Recipe, names: Sequence[str], settings: Settings, X: pd.DataFrame, y: npt.NDArray[np.int8]
+) -> dict[str, BinaryModel]:
+    """Fit several models on the same rows; a blend is put together out of its parts, not fitted again."""
+    alone = [name for name in names if name != "blend"]
+    if "blend" in names:
+        alone = list(dict.fromkeys([*alone, "logistic", "lightgbm"]))
+    parts = settings["blend"] if "blend" in names else {}
+    fitted = {name: recipe.make(name, settings.get(name, parts.get(name, {}))).fit(X, y) for name in alone}
+    if "blend" in names:
+        fitted["blend"] = BlendModel.of(fitted["logistic"], fitted["lightgbm"], weight=parts["weight"])
+    return fitted
+
+
+def _stack(frames: Sequence[Frame]) -> tuple[Frame, npt.NDArray[np.bool_]]:
+    """Frames one below the other in an order of their own (by customer), and which rows are the latest."""
     keys = pd.concat([frame.keys for frame in frames], ignore_index=True)
-    order = np.lexsort((keys["cutoff"].to_numpy(), scramble(keys["code"].to_numpy(), seed=0)))
+    last = np.arange(len(keys)) >= len(keys) - len(frames[-1])
+    at = keys["cutoff"].to_numpy()
+    if not np.isnat(at).any():
+        last &= at == at.max()
+    order = np.lexsort((at, scramble(keys["code"].to_numpy(), seed=0)))
     block = np.concatenate([frame.X.to_numpy() for frame in frames])[order]
-    return Frame(
+    stacked = Frame(
         X=pd.DataFrame(block, columns=frames[0].X.columns),
         keys=keys.iloc[order].reset_index(drop=True),
         y=np.concatenate([frame.labels for frame in frames])[order],
     )
+    return stacked, last[order]

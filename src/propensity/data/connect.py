@@ -260,6 +260,12 @@ def to_count(number: ir.Value) -> int:
     return int(number.to_pyarrow().as_py() or 0)
 
 
+def table_digest(table: ir.Table) -> int:
+    """A digest of a table's rows that does not depend on their order."""
+    row = ibis.struct({column: table[column].cast("string") for column in table.columns})
+    return int(table.select(h=row.hash()).h.bit_xor().to_pyarrow().as_py() or 0)
+
+
 def require_columns(table: ir.Table, columns: Any, *, place: str) -> None:
     """Raise DataError unless all `columns` are in `table`; the message names close matches."""
     for column in columns:

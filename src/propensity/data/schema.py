@@ -61,7 +61,7 @@ def is_missing(raw: ir.Value, special: tuple[object, ...]) -> ir.BooleanValue:
     missing = raw.cast("string").strip().isin(texts) if texts else ibis.literal(value=False)
     if numbers and raw.type().is_numeric():
         missing = missing | raw.cast("float64").isin(numbers)
-    return missing.fill_null(False)  # noqa: FBT003
+    return missing.fill_null(False)
 
 
 def read_attribute(raw: ir.Value, spec: AttributeSpec, *, special: tuple[object, ...]) -> ir.Value:

@@ -13,7 +13,15 @@ import ibis
 import ibis.expr.types as ir
 
 from propensity.config import DataSpec, MatchSpec, OutcomeSpec
-from propensity.data.connect import MICROSECONDS_PER_DAY, Express, Source, epoch_microseconds, local_day
+from propensity.data.connect import (
+    MICROSECONDS_PER_DAY,
+    Express,
+    Source,
+    epoch_microseconds,
+    local_day,
+    table_digest,
+    to_frame,
+)
 from propensity.data.schema import TableFacts, recorded_until, stage_customers, stage_records
 from propensity.temporal import Window, microseconds
 
@@ -51,6 +59,18 @@ class Tables:
         """The instant of the first record."""
         firsts = [fact.first for fact in self.facts if fact.first]
         return min(firsts).replace(tzinfo=UTC) if firsts else None
+
+    def fingerprint(self) -> str:
+        """A digest of all canonical rows, whatever their order: 16 hexadecimal digits for each table."""
+        present = [table for table in (self.customers, self.events, self.purchases) if table is not None]
+        return "-".join(f"{table_digest(table) % 2**64:016x}" for table in present)
+
+    def distinct_kinds(self) -> list[str]:
+        """The kinds of events that occur."""
+        if self.events is None:
+            return []
+        kinds = to_frame(self.events.select("kind").distinct().order_by("kind"))["kind"]
+        return [str(kind) for kind in kinds.dropna()]
 
 
 @contextmanager

@@ -1,0 +1,5 @@
+"""``python -m propensity``."""
+
+from propensity.cli import main
+
+main()

@@ -1,0 +1,210 @@
+"""The functions for Python: the same that the command line calls, with the moment of the call filled in."""
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from propensity.config import Study, load_study
+from propensity.errors import InputError
+from propensity.temporal import to_instant
+
+if TYPE_CHECKING:
+    from propensity.bundle import Bundle
+    from propensity.pipelines import CheckResult, CustomerExplanation, Progress, ScoreResult, TrainResult
+
+__all__ = ["check", "explain", "load_bundle", "load_study", "score", "train"]
+
+StudyLike = Study | str | Path
+
+
+def _study(study: StudyLike) -> Study:
+    return study if isinstance(study, Study) else load_study(study)
+
+
+def _quiet(_: str) -> None:
+    """Tell nobody."""
+
+
+def _instant(value: date | datetime | str | None, study: Study) -> datetime | None:
+    if value is None:
+        return None
+    try:
+        return to_instant(value, zone=study.zone)
+    except ValueError:
+        raise InputError(f"as of: {value!r} is not a date. Write it as 2025-09-01.") from None
+
+
+def check(study: StudyLike, *, progress: "Progress" = _quiet) -> "CheckResult":
+    """Look at a study's tables and draw its cohorts, without training.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    progress : callable, optional
+        Told what is being done.
+
+    Returns
+    -------
+    CheckResult
+        ``tables`` and ``funnel`` as DataFrames, and ``warnings``.
+
+    Raises
+    ------
+    InputError
+        When something in the study or its tables must be mended.
+    """
+    from propensity import pipelines
+
+    return pipelines.check(_study(study), today=datetime.now(UTC), progress=progress)
+
+
+def train(
+    study: StudyLike,
+    *,
+    out: str | Path | None = None,
+    track: bool = True,
+    tracking_uri: str | None = None,
+    progress: "Progress" = _quiet,
+) -> "TrainResult":
+    """Train a study: models side by side, a bundle, a list, a report, and an MLflow run.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    out : str or Path, optional
+        Where runs go; default ``runs/<study>``.
+    track : bool, default=True
+        Whether to log to MLflow.
+    tracking_uri : str, optional
+        In place of the study's ``tracking.uri``.
+    progress : callable, optional
+        Told what is being done.
+
+    Returns
+    -------
+    TrainResult
+        ``metrics``, ``comparisons``, ``funnel``, ``predictions`` and ``prospects`` as DataFrames, and ``folder``.
+    """
+    from propensity import pipelines
+
+    return pipelines.train(
+        _study(study),
+        out=Path(out) if out is not None else None,
+        now=datetime.now(UTC),
+        track=track,
+        tracking_uri=tracking_uri,
+        progress=progress,
+    )
+
+
+def score(
+    study: StudyLike,
+    *,
+    as_of: date | datetime | str | None = None,
+    data: str | Path | None = None,
+    model: str | None = None,
+    out: str | Path | None = None,
+    runs: str | Path | None = None,
+    tracking_uri: str | None = None,
+    progress: "Progress" = _quiet,
+) -> "ScoreResult":
+    """Rank the prospects as of a date, or the rows of a file for a snapshot study.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    as_of : date, datetime or str, optional
+        The cutoff, local to the study's time zone; needed unless the study is a snapshot.
+    data : str or Path, optional
+        For a snapshot study: the rows to score.
+    model : str, optional
+        ``models:/name@alias``, ``runs:/…`` or a bundle's folder; default: the study's latest run.
+    out : str or Path, optional
+        Where to write the list (``.parquet`` or ``.csv``), its manifest beside it.
+    runs : str or Path, optional
+        Where the study's runs are; default ``runs/<study>``.
+
+    Returns
+    -------
+    ScoreResult
+        ``prospects`` as a DataFrame, best first, and ``manifest``.
+    """
+    from propensity import pipelines
+
+    loaded = _study(study)
+    return pipelines.score(
+        loaded,
+        as_of=_instant(as_of, loaded),
+        data=Path(data) if data is not None else None,
+        model=model,
+        out=Path(out) if out is not None else None,
+        runs=Path(runs) if runs is not None else None,
+        tracking_uri=tracking_uri,
+        progress=progress,
+    )
+
+
+def explain(
+    study: StudyLike,
+    customer: str | int,
+    *,
+    as_of: date | datetime | str | None = None,
+    model: str | None = None,
+    runs: str | Path | None = None,
+    tracking_uri: str | None = None,
+) -> "CustomerExplanation":
+    """Take one prospect's score apart.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    customer : str or int
+        The customer's key.
+    as_of : date, datetime or str, optional
+        The cutoff; default the latest scorable one.
+    model, runs, tracking_uri
+        As in `score`.
+
+    Returns
+    -------
+    CustomerExplanation
+        ``contributions`` (points, signed) and ``scorecard`` as DataFrames.
+    """
+    from propensity import pipelines
+
+    loaded = _study(study)
+    return pipelines.explain(
+        loaded,
+        str(customer),
+        as_of=_instant(as_of, loaded),
+        model=model,
+        runs=Path(runs) if runs is not None else None,
+        tracking_uri=tracking_uri,
+    )
+
+
+def load_bundle(folder: str | Path) -> "Bundle":
+    """Load a model bundle from its folder; no code from it is run.
+
+    Parameters
+    ----------
+    folder : str or Path
+        A run's ``bundle`` folder.
+
+    Returns
+    -------
+    Bundle
+        With `probability`, `interval` and `log_odds` over feature rows.
+
+    Raises
+    ------
+    BundleError
+        When it is damaged, or newer than this version reads.
+    """
+    from propensity import bundle
+
+    return bundle.load_bundle(folder)

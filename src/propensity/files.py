@@ -1,0 +1,109 @@
+"""Output appears whole or not at all: folders and files are made beside their place and moved there at once."""
+
+import json
+import os
+import secrets
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from propensity.errors import InputError
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
+
+
+@contextmanager
+def whole_folder(place: Path) -> Iterator[Path]:
+    """A work folder that becomes `place` when the block ends well, and vanishes when it does not."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
+    try:
+        yield work
+        work.chmod(0o755)
+        work.rename(place)
+    except BaseException:
+        shutil.rmtree(work, ignore_errors=True)
+        raise
+
+
+@contextmanager
+def whole_file(place: Path) -> Iterator[Path]:
+    """A work file that becomes `place` when the block ends well, and vanishes when it does not."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    work = place.with_name(f".{place.stem}-{secrets.token_hex(4)}{place.suffix}")
+    try:
+        yield work
+        work.replace(place)
+    except BaseException:
+        work.unlink(missing_ok=True)
+        raise
+
+
+def point_latest(folder: Path, *, to: str) -> None:
+    """Switch ``folder/latest`` to the run `to`, atomically."""
+    link = folder / f".latest-{secrets.token_hex(4)}"
+    link.symlink_to(to, target_is_directory=True)
+    try:
+        os.replace(link, folder / "latest")  # noqa: PTH105 - Path.replace follows no symbolic link either, said plainly
+    except OSError:
+        link.unlink(missing_ok=True)
+        raise InputError(f"{folder / 'latest'} is not a link. Move it away: it points to the latest run.") from None
+
+
+def to_json(value: Any) -> str:
+    """Plain values as JSON text, stable from run to run."""
+    return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if hasattr(value, "item"):
+        return value.item()
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} is not a plain value")
+
+
+def write_list(frame: "pd.DataFrame", place: Path) -> Path:
+    """Write a prospect list as Parquet or CSV, by the ending of `place`.
+
+    In CSV, texts that a spreadsheet would run as a formula begin with an apostrophe.
+
+    Raises
+    ------
+    InputError
+        When the ending is neither ``.parquet`` nor ``.csv``.
+    """
+    if place.suffix not in (".parquet", ".csv"):
+        raise InputError(f"--out: {place.name} ends in neither .parquet nor .csv. Choose one of them.")
+    with whole_file(place) as work:
+        if place.suffix == ".parquet":
+            frame.to_parquet(work, index=False)
+        else:
+            escape_formulas(frame).to_csv(work, index=False)
+    return place
+
+
+def escape_formulas(frame: "pd.DataFrame") -> "pd.DataFrame":
+    """The frame with an apostrophe before texts (and column names) that begin like a formula.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> escape_formulas(pd.DataFrame({"name": ["=1+1", "plain"]}))["name"].tolist()
+    ["'=1+1", 'plain']
+    """
+    safe = frame.copy()
+    for column in safe.columns:
+        if safe[column].dtype.kind not in "biufM":
+            safe[column] = safe[column].map(_escape, na_action="ignore")
+    return safe.rename(columns={column: _escape(str(column)) for column in safe.columns})
+
+
+def _escape(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA_STARTS) else value

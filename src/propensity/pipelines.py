@@ -1,0 +1,707 @@
+"""I/O and order: what the command line and the Python functions do, step by step. Nothing else."""
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from propensity.bundle import Bundle, load_bundle, save_bundle
+from propensity.cohort import FunnelStep
+from propensity.config import Study, fingerprint, meaning_fingerprint, resolve_path
+from propensity.data.snapshot import SnapshotRows
+from propensity.data.tables import Tables, open_tables
+from propensity.errors import BundleError, DataError, InputError
+from propensity.explain.contributions import contributions, to_points
+from propensity.explain.reasons import reason_text, scorecard_reasons
+from propensity.features.matrix import FeaturePlan, Frame
+from propensity.files import point_latest, to_json, whole_file, whole_folder, write_list
+from propensity.report import write_report
+from propensity.rules.scorecard import Scorecard, check_features, load_scorecard
+from propensity.rules.stages import StageRules, default_rules, stage_rules
+from propensity.samples import (
+    Samples,
+    describe_product,
+    draw_labelled,
+    express,
+    funnel_entry,
+    latest_scorable,
+    read_snapshot_rows,
+    require_product,
+    scoring_frame,
+    snapshot_frame,
+    snapshot_funnel,
+    snapshot_samples,
+    temporal_samples,
+)
+from propensity.scoring import rank_prospects
+from propensity.summary import build_report, package_versions
+from propensity.temporal import format_instant
+from propensity.training import Training, train_study
+
+logger = logging.getLogger(__name__)
+
+Progress = Callable[[str], None]
+MANIFEST_SUFFIX = ".manifest.json"
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What `check` found: tables, funnel and warnings, without training."""
+
+    study: str
+    tables: pd.DataFrame
+    funnel: pd.DataFrame
+    warnings: list[str]
+
+    def __repr__(self) -> str:
+        parts = [f"check of {self.study}", str(self.tables), "", str(self.funnel)]
+        return "\n".join([*parts, *(f"warning: {warning}" for warning in self.warnings)])
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` left behind: the run's folder, and its tables.
+
+    Attributes
+    ----------
+    folder : Path
+        The run's folder.
+    metrics : DataFrame
+        A row per model and split.
+    comparisons : DataFrame
+        Paired differences to the baseline on test.
+    funnel : DataFrame
+        Counts by cutoff and step.
+    predictions : DataFrame
+        Test rows with a probability for each model.
+    prospects : DataFrame
+        The list at the latest scorable cutoff.
+    selected, reason : str
+        The deployed model, and why.
+    tracking : dict
+        Where MLflow keeps the run; empty without tracking.
+    """
+
+    study: str
+    folder: Path
+    metrics: pd.DataFrame
+    comparisons: pd.DataFrame
+    funnel: pd.DataFrame
+    predictions: pd.DataFrame
+    prospects: pd.DataFrame
+    selected: str
+    reason: str
+    warnings: list[str]
+    tracking: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        test = self.metrics[self.metrics["split"] == "test"].drop(columns="split")
+        return f"{self.study}: {self.reason}\n{test.to_string(index=False)}\nrun: {self.folder}"
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """A prospect list and its manifest."""
+
+    path: Path | None
+    prospects: pd.DataFrame
+    manifest: dict[str, Any]
+
+    def __repr__(self) -> str:
+        columns = ["rank", "customer_id", "probability", "grade", "points", "reason_1"]
+        return f"{len(self.prospects):,} prospects\n{self.prospects[columns].head(10).to_string(index=False)}"
+
+
+@dataclass(frozen=True)
+class CustomerExplanation:
+    """One prospect taken apart: contributions in points, and the scorecard beside them."""
+
+    customer_id: str
+    as_of: str | None
+    probability: float
+    probability_low: float
+    probability_high: float
+    points: float
+    base_points: float
+    contributions: pd.DataFrame
+    scorecard: pd.DataFrame
+
+    def __repr__(self) -> str:
+        head = (
+            f"{self.customer_id}: probability {self.probability:.2%} "
+            f"({self.probability_low:.2%} to {self.probability_high:.2%}), {self.points:.1f} points"
+        )
+        return f"{head}\n{self.contributions.head(15).to_string(index=False)}"
+
+
+def check(study: Study, *, today: datetime | None = None, progress: Progress = logger.info) -> CheckResult:
+    """Look at a study's tables and draw its cohorts, without training.
+
+    Parameters
+    ----------
+    study : Study
+        From `load_study`.
+    today : datetime, optional
+        Records after this instant are counted as impossible.
+
+    Returns
+    -------
+    CheckResult
+
+    Raises
+    ------
+    DataError
+        When something must be mended before training.
+    """
+    load_rules(study)
+    if study.is_snapshot:
+        rows = read_snapshot_rows(study)
+        samples = snapshot_samples(rows, study)
+        facts, funnels, warnings = samples.data, samples.funnels, samples.warnings
+    else:
+        with open_study(study, today=today) as tables:
+            require_product(tables, study)
+            _, _, funnels = draw_labelled(tables, study, progress=progress)
+            facts, warnings = [fact.to_dict() for fact in tables.facts], tables.warnings
+    return CheckResult(
+        study=study.study, tables=pd.DataFrame(facts), funnel=funnel_table(funnels), warnings=list(warnings)
+    )
+
+
+def open_study(study: Study, *, today: datetime | None = None) -> Any:
+    """Open a study's tables (a context manager)."""
+    return open_tables(study.data, study.source_path, express=express, today=today)
+
+
+def load_rules(study: Study) -> Scorecard | None:
+    """The study's scorecard, from its own file."""
+    return load_scorecard(resolve_path(study.scorecard, beside=study.path)) if study.scorecard else None
+
+
+def funnel_table(funnels: list[dict[str, Any]]) -> pd.DataFrame:
+    """Funnels as a table: a row per cutoff, a column per step."""
+    rows = [
+        {
+            "split": entry["split"],
+            "cutoff": entry["cutoff"],
+            **{step["name"]: step["count"] for step in entry["steps"]},
+            "positives": entry["positives"],
+        }
+        for entry in funnels
+    ]
+    return pd.DataFrame(rows)
+
+
+def train(
+    study: Study,
+    *,
+    out: Path | None = None,
+    now: datetime,
+    track: bool = True,
+    tracking_uri: str | None = None,
+    progress: Progress = logger.info,
+) -> TrainResult:
+    """Train a study: models side by side, a bundle, a list, a report, and an MLflow run.
+
+    Parameters
+    ----------
+    study : Study
+        From `load_study`.
+    out : Path, optional
+        Where runs go; default ``runs/<study>``.
+    now : datetime
+        The moment of the run, for its name and manifest.
+    track : bool
+        Whether to log to MLflow.
+    tracking_uri : str, optional
+        In place of the study's own.
+    progress : callable
+        Told what is being done.
+
+    Returns
+    -------
+    TrainResult
+    """
+    started = perf_counter()
+    root = out or Path("runs") / study.study
+    run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    scorecard = load_rules(study)
+    about = {
+        "study": study.study,
+        "run": run_id,
+        "meaning": meaning_fingerprint(study),
+        "seed": study.seed,
+        "fitted_on": "all matured cutoffs",
+        "versions": package_versions(),
+    }
+    with whole_folder(root / run_id) as work:
+        if study.is_snapshot:
+            rows = read_snapshot_rows(study)
+            samples = snapshot_samples(rows, study, always=_named_features(study, scorecard))
+            training = _train(study, samples, scorecard, about, None, progress)
+            frame, steps = _snapshot_list(study, rows, training.bundle.plan)
+            as_of, digest = None, _rows_digest(samples)
+        else:
+            with open_study(study, today=now) as tables:
+                samples = temporal_samples(tables, study, always=_named_features(study, scorecard), progress=progress)
+                training = _train(study, samples, scorecard, about, _event_kinds(tables), progress)
+                as_of = latest_scorable(study, until=tables.until)
+                progress(f"scoring prospects as of {format_instant(as_of, zone=study.zone)}")
+                frame, steps = scoring_frame(tables, study, training.bundle.plan, as_of)
+                digest = tables.fingerprint()
+        result = _write_run(
+            work, study, training, frame, steps, as_of=as_of, run_id=run_id, now=now, digest=digest, started=started
+        )
+        if track:
+            progress("logging to MLflow")
+            result["tracking"] = _track(study, training, work, run_id, uri=tracking_uri or study.tracking.uri)
+            (work / "tracking.json").write_text(to_json(result["tracking"]), encoding="utf-8")
+    point_latest(root, to=run_id)
+    return TrainResult(study=study.study, folder=root / run_id, **result)
+
+
+def _named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
+    named = [indicator.feature for indicator in scorecard.indicators] if scorecard else []
+    if study.single_indicator.feature:
+        named.append(study.single_indicator.feature)
+    for place, texts in (("stages", study.stages or {}), ("segments", study.segments)):
+        from propensity.rules.expressions import parse_expression
+
+        for name, text in texts.items():
+            named += sorted(parse_expression(text, columns=None, where=f"{place}.{name}").columns)
+    return named
+
+
+def _event_kinds(tables: Tables) -> list[str] | None:
+    if tables.events is None:
+        return None
+    return sorted(tables.distinct_kinds())
+
+
+def _train(
+    study: Study,
+    samples: Samples,
+    scorecard: Scorecard | None,
+    about: Mapping[str, Any],
+    kinds: list[str] | None,
+    progress: Progress,
+) -> Training:
+    if scorecard is not None:
+        check_features(scorecard, samples.plan.names)
+    stages = _stages(study, samples.plan, kinds)
+    return train_study(study, samples, scorecard=scorecard, stages=stages, about=about, progress=progress)
+
+
+def _stages(study: Study, plan: FeaturePlan, kinds: list[str] | None) -> StageRules | None:
+    if study.stages:
+        rules = stage_rules(study.stages, where="stages")
+        rules.expressions(plan.names)
+        return rules
+    if not kinds:
+        return None
+    rules = default_rules(kinds, plan.catalogue())
+    return rules if rules.texts() else None
+
+
+def _snapshot_list(study: Study, rows: SnapshotRows, plan: FeaturePlan) -> tuple[Frame, list[FunnelStep]]:
+    """The rows of a snapshot that are listed: those of test, or all when the split is by folds."""
+    every = np.ones(len(rows.keys), dtype=bool)
+    mask = every if rows.part is None else rows.part == "test"
+    frame = snapshot_frame(rows, plan, mask & rows.is_target & ~rows.is_suppressed)
+    return frame, snapshot_funnel(rows, study, mask)
+
+
+def _rows_digest(samples: Samples) -> str:
+    hashes = pd.util.hash_pandas_object(samples.train.X, index=False).to_numpy()
+    return f"{np.bitwise_xor.reduce(hashes):016x}"
+
+
+def _ranked(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame:
+    name = f"{bundle.about['study']}/{bundle.about['model']}"
+    return rank_prospects(
+        bundle, frame.X, frame.keys, contact=study.contact, model_name=name, model_version=str(bundle.about["run"])
+    )
+
+
+def _in_order(frame: Frame, ranked: pd.DataFrame) -> pd.DataFrame:
+    """Feature rows in the list's order."""
+    position = pd.Series(np.arange(len(frame)), index=frame.keys["customer_id"].to_numpy())
+    return frame.X.iloc[position[ranked["customer_id"].to_numpy()].to_numpy()].reset_index(drop=True)
+
+
+def waterfall(steps: list[FunnelStep], listed: int) -> list[dict[str, Any]]:
+    """From all known customers down to the list, with counts and reasons."""
+    suppressed = steps[-1].removed
+    rows = [step.to_dict() for step in steps[:-1]]
+    rows.append(
+        {"name": "suppressed", "count": suppressed, "removed": suppressed, "reason": "neither scored nor listed"}
+    )
+    rows.append({"name": "scored", "count": steps[-1].count, "removed": 0, "reason": "have a probability"})
+    rows.append(
+        {"name": "unqualified", "count": 0, "removed": 0, "reason": "the study declares no qualification rules"}
+    )
+    rows.append({"name": "listed", "count": listed, "removed": steps[-1].count - listed, "reason": "on the list"})
+    return rows
+
+
+def _list_manifest(
+    study: Study, bundle: Bundle, ranked: pd.DataFrame, steps: list[FunnelStep], as_of: datetime | None, frame: Frame
+) -> dict[str, Any]:
+    matures = format_instant(study.matures_at(as_of), zone=study.zone) if as_of else None
+    return {
+        "study": study.study,
+        "as_of": format_instant(as_of, zone=study.zone) if as_of else None,
+        "matures_on": matures,
+        "waterfall": waterfall(steps, len(ranked)),
+        "rows": len(ranked),
+        "expected_buyers": float(ranked["probability"].sum()),
+        "probability_interval": 0.9,
+        "unseen_categories": dict(frame.unseen or {}),
+        "model": dict(bundle.about),
+        "columns": list(ranked.columns),
+        "notes": [
+            "Propensity is not uplift: some at the top would buy without being contacted.",
+            "An outcome counts only once the list has matured; before, those who have not bought are undecided.",
+        ],
+    }
+
+
+def _write_run(
+    work: Path,
+    study: Study,
+    training: Training,
+    frame: Frame,
+    steps: list[FunnelStep],
+    *,
+    as_of: datetime | None,
+    run_id: str,
+    now: datetime,
+    digest: str,
+    started: float,
+) -> dict[str, Any]:
+    evaluation = training.evaluation
+    ranked = _ranked(study, training.bundle, frame)
+    listing = _list_manifest(study, training.bundle, ranked, steps, as_of, frame)
+    product = describe_product(study)
+    report, figures = build_report(
+        study,
+        training,
+        run_id=run_id,
+        ranked=ranked,
+        X=_in_order(frame, ranked),
+        as_of=as_of,
+        list_entry={
+            "as_of": listing["as_of"],
+            "file": "prospects.parquet",
+            "listed": len(ranked),
+            "matures_on": listing["matures_on"],
+            "control": 0,
+        },
+        product=product,
+        list_funnel=funnel_entry("list", as_of, steps, None, study=study),
+    )
+    metrics = {
+        "study": study.study,
+        "models": evaluation.metrics,
+        "selected": evaluation.selected,
+        "selection_reason": evaluation.reason,
+        "comparisons": evaluation.comparisons,
+    }
+    save_bundle(training.bundle, work / "bundle")
+    write_list(evaluation.predictions, work / "predictions.parquet")
+    write_list(ranked, work / "prospects.parquet")
+    figure_folder = work / "figures"
+    figure_folder.mkdir()
+    for name, png in figures.items():
+        (figure_folder / f"{name}.png").write_bytes(png)
+    manifest = {
+        "study": study.study,
+        "run": run_id,
+        "config_hash": fingerprint(study),
+        "data_fingerprint": digest,
+        "versions": package_versions(),
+        "cutoffs": report["run"]["cutoffs"],
+        "seed": study.seed,
+        "settings": training.settings,
+        "list": listing,
+        "started": now.isoformat(),
+        "seconds": round(perf_counter() - started, 1),
+    }
+    documents = {"metrics": metrics, "funnel": report["funnel"], "manifest": manifest, "report": report}
+    documents["features"] = training.bundle.plan.catalogue()
+    for name, document in documents.items():
+        (work / f"{name}.json").write_text(to_json(document), encoding="utf-8")
+    (work / "study.yaml").write_bytes(study.path.read_bytes())
+    write_report(report, work / "report.html")
+    return {
+        "metrics": metrics_table(evaluation.metrics),
+        "comparisons": pd.DataFrame(evaluation.comparisons),
+        "funnel": funnel_table(report["funnel"]),
+        "predictions": evaluation.predictions,
+        "prospects": ranked,
+        "selected": evaluation.selected,
+        "reason": evaluation.reason,
+        "warnings": training.samples.warnings,
+    }
+
+
+def metrics_table(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
+    """Metrics as a table: a row per model and split, with the intervals' ends beside the main figures."""
+    rows = []
+    for name, splits in metrics.items():
+        for split, values in splits.items():
+            row = {"model": name, "split": split}
+            row |= {key: value for key, value in values.items() if not isinstance(value, dict)}
+            for metric in ("roc_auc", "average_precision", "lift_at_10pct"):
+                low_high = values["intervals"].get(metric) or [None, None]
+                row[f"{metric}_low"], row[f"{metric}_high"] = low_high
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _track(study: Study, training: Training, work: Path, run_id: str, *, uri: str) -> dict[str, str]:
+    from propensity.tracking import RunRecord, track  # importing mlflow takes seconds
+
+    train_rows = training.samples.train
+    record = RunRecord(
+        name=run_id,
+        params={
+            "study": study.study,
+            "seed": study.seed,
+            "selected": training.evaluation.selected,
+            "horizon": study.outcome.horizon,
+            "windows": ",".join(str(window) for window in study.features.windows),
+            "features": len(training.bundle.plan.names),
+            "train_rows": len(train_rows),
+            "train_positives": int(train_rows.labels.sum()),
+            **{
+                f"{model}.{key}": value
+                for model, settings in training.settings.items()
+                for key, value in settings.items()
+                if not isinstance(value, dict)
+            },
+        },
+        metrics=training.evaluation.metrics,
+        selected=training.evaluation.selected,
+        folder=work,
+        rows=train_rows.X.assign(label=train_rows.labels),
+        source=study.study,
+        catalogue=training.bundle.plan.catalogue(),
+        tags={
+            "propensity.study": study.study,
+            "propensity.run": run_id,
+            "propensity.config_hash": fingerprint(study),
+            "propensity.market": study.target.market,
+        },
+    )
+    tracked = track(record, uri=uri, experiment=study.tracking.experiment or study.study, registered_name=study.study)
+    return {name: str(value) for name, value in vars(tracked).items()}
+
+
+def find_bundle(
+    study: Study, model: str | None, *, into: Path, runs: Path | None = None, uri: str | None = None
+) -> Path:
+    """The bundle folder that `model` names: an MLflow URI, a folder, or (None) the study's latest run.
+
+    Raises
+    ------
+    BundleError
+        When there is none.
+    """
+    if model is not None and model.startswith(("models:/", "runs:/")):
+        from propensity.tracking import fetch_bundle  # importing mlflow takes seconds
+
+        return fetch_bundle(model, uri=uri or study.tracking.uri, into=into)
+    if model is not None:
+        folder = Path(model)
+        return folder if (folder / "bundle.json").exists() or not (folder / "bundle").exists() else folder / "bundle"
+    folder = (runs or Path("runs") / study.study) / "latest" / "bundle"
+    if not folder.exists():
+        raise BundleError(
+            f"--model: there is no model of {study.study} at {folder}. Train first (propensity train), or name one: "
+            "a run's bundle folder, models:/name@alias, or runs:/…"
+        )
+    return folder
+
+
+def _require_fit(study: Study, bundle: Bundle, where: Path) -> None:
+    if bundle.about.get("meaning") != meaning_fingerprint(study):
+        raise BundleError(
+            f"{where}: the bundle of '{bundle.about.get('study')}' was trained with other tables, target, outcome or "
+            f"features than {study.path.name} states now. Train again, or score with the study that it was trained on."
+        )
+
+
+def score(
+    study: Study,
+    *,
+    as_of: datetime | None = None,
+    data: Path | None = None,
+    model: str | None = None,
+    out: Path | None = None,
+    runs: Path | None = None,
+    tracking_uri: str | None = None,
+    progress: Progress = logger.info,
+) -> ScoreResult:
+    """Rank the prospects as of a date (or the rows of a file, for a snapshot study).
+
+    Parameters
+    ----------
+    study : Study
+        From `load_study`.
+    as_of : datetime, optional
+        The cutoff; needed unless the study is a snapshot.
+    data : Path, optional
+        For a snapshot study: the rows to score.
+    model : str, optional
+        ``models:/name@alias``, ``runs:/…`` or a bundle's folder; default: the study's latest run.
+    out : Path, optional
+        Where to write the list (``.parquet`` or ``.csv``), with its manifest beside it.
+    runs : Path, optional
+        Where the study's runs are; default ``runs/<study>``.
+
+    Returns
+    -------
+    ScoreResult
+    """
+    if out is not None and out.suffix not in (".parquet", ".csv"):
+        raise InputError(f"--out: {out.name} ends in neither .parquet nor .csv. Choose one of them.")
+    with TemporaryDirectory(prefix="propensity-") as temporary:
+        where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=tracking_uri)
+        bundle = load_bundle(where)
+    _require_fit(study, bundle, where)
+    if study.is_snapshot:
+        if data is None:
+            raise InputError("--data: a snapshot study scores the rows of a file. Name it: --data FILE.")
+        rows = read_snapshot_rows(study, file=data)
+        every = np.ones(len(rows.keys), dtype=bool)
+        frame = snapshot_frame(rows, bundle.plan, rows.is_target & ~rows.is_suppressed)
+        steps = snapshot_funnel(rows, study, every)
+        if len(frame) == 0:
+            raise DataError(f"--data: none of the {len(every):,} rows is a prospect ({study.target.where}).")
+    else:
+        if as_of is None:
+            raise InputError("--as-of: the date to score at is needed, such as --as-of 2025-09-01.")
+        if data is not None:
+            raise InputError("--data: is for snapshot studies; this study scores its own tables. Leave it out.")
+        with open_study(study) as tables:
+            progress(f"scoring prospects as of {format_instant(as_of, zone=study.zone)}")
+            frame, steps = scoring_frame(tables, study, bundle.plan, as_of)
+    _refuse_unseen(study, frame)
+    ranked = _ranked(study, bundle, frame)
+    manifest = _list_manifest(study, bundle, ranked, steps, as_of, frame)
+    if out is not None:
+        with whole_file(out.with_name(out.name + MANIFEST_SUFFIX)) as work:
+            write_list(ranked, out)
+            work.write_text(to_json(manifest), encoding="utf-8")
+    return ScoreResult(path=out, prospects=ranked, manifest=manifest)
+
+
+def _refuse_unseen(study: Study, frame: Frame) -> None:
+    for name, count in (frame.unseen or {}).items():
+        if count > study.data.max_unseen * len(frame):
+            raise DataError(
+                f"{name}: {count:,} of {len(frame):,} prospects have a category that training did not see (limit "
+                f"{study.data.max_unseen:.0%}). Check the source, train again, or raise data.max_unseen."
+            )
+
+
+def explain(
+    study: Study,
+    customer: str,
+    *,
+    as_of: datetime | None = None,
+    model: str | None = None,
+    runs: Path | None = None,
+    tracking_uri: str | None = None,
+) -> CustomerExplanation:
+    """Take one prospect's score apart.
+
+    Parameters
+    ----------
+    study : Study
+        From `load_study`.
+    customer : str
+        The customer's key.
+    as_of : datetime, optional
+        The cutoff; default the latest scorable one. Ignored for snapshots.
+
+    Returns
+    -------
+    CustomerExplanation
+
+    Raises
+    ------
+    InputError
+        When the customer is not a prospect as of the date.
+    """
+    with TemporaryDirectory(prefix="propensity-") as temporary:
+        where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=tracking_uri)
+        bundle = load_bundle(where)
+    _require_fit(study, bundle, where)
+    if study.is_snapshot:
+        frame, _ = _snapshot_list(study, read_snapshot_rows(study), bundle.plan)
+    else:
+        with open_study(study) as tables:
+            as_of = as_of or latest_scorable(study, until=tables.until)
+            frame, _ = scoring_frame(tables, study, bundle.plan, as_of)
+    found = np.flatnonzero(frame.keys["customer_id"].astype(str).to_numpy() == customer)
+    if len(found) == 0:
+        when = f" as of {format_instant(as_of, zone=study.zone)}" if as_of else ""
+        raise InputError(
+            f"explain: {customer!r} is not a prospect{when}: unknown, outside the target, a buyer, or suppressed."
+        )
+    return _take_apart(bundle, frame.take(found), customer, study, as_of)
+
+
+def _take_apart(bundle: Bundle, row: Frame, customer: str, study: Study, as_of: datetime | None) -> CustomerExplanation:
+    phi, base = contributions(bundle.model, bundle.calibrator, row.X)
+    scale = bundle.points
+    points, base_points = to_points(
+        phi, base, pdo=scale.pdo, reference_points=scale.reference_points, reference_odds=scale.reference_odds
+    )
+    low, high = bundle.interval(row.X)
+    catalogue = bundle.plan.catalogue()
+    table = pd.DataFrame(
+        {
+            "reason": [reason_text(float(row.X.iloc[0, j]), entry) for j, entry in enumerate(catalogue)],
+            "points": points[0],
+            "typical": [entry["typical"] for entry in catalogue],
+            "group": [entry["group"] for entry in catalogue],
+            "feature": [entry["name"] for entry in catalogue],
+        }
+    )
+    table = table.iloc[np.argsort(-np.abs(points[0]), kind="stable")].reset_index(drop=True)
+    by_indicator = bundle.scorecard_points(bundle.decoded(row.X))
+    return CustomerExplanation(
+        customer_id=customer,
+        as_of=format_instant(as_of, zone=study.zone) if as_of else None,
+        probability=float(bundle.probability(row.X)[0]),
+        probability_low=float(low[0]),
+        probability_high=float(high[0]),
+        points=float(base_points + points[0].sum()),
+        base_points=base_points,
+        contributions=table[table["points"] != 0].reset_index(drop=True),
+        scorecard=pd.DataFrame([] if by_indicator is None else scorecard_reasons(by_indicator.iloc[0])),
+    )
+
+
+def catalogue(study: Study, *, now: datetime) -> pd.DataFrame:
+    """The features that the study's train cohorts give: name, description, window, source, share missing."""
+    scorecard = load_rules(study)
+    always = _named_features(study, scorecard)
+    if study.is_snapshot:
+        plan = snapshot_samples(read_snapshot_rows(study), study, always=always).plan
+    else:
+        with open_study(study, today=now) as tables:
+            plan = temporal_samples(tables, study, always=always).plan
+    shown = ["name", "description", "group", "window", "source", "kind", "unit", "missing_share", "typical"]
+    return pd.DataFrame(plan.catalogue())[shown]

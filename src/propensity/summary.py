@@ -1,0 +1,216 @@
+"""A run's numbers, curves and tables as plain values: what ``report.json`` holds and the report shows."""
+
+import base64
+import importlib.metadata
+import math
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from propensity.bundle import Bundle
+from propensity.config import Study
+from propensity.evaluation.curves import calibration_table, gains_curve
+from propensity.evaluation.ranking import rows_at
+from propensity.explain.contributions import contributions, explanation, to_points
+from propensity.explain.figures import shap_figures
+from propensity.explain.reasons import scorecard_reasons
+from propensity.scoring import REASONS
+from propensity.temporal import format_instant
+from propensity.training import Training
+
+PACKAGES = ("propensity", "numpy", "pandas", "scikit-learn", "lightgbm", "shap", "mlflow", "duckdb", "ibis-framework")
+_SAMPLE = 2_000
+"""Rows that importance and SHAP's plots are computed from."""
+
+
+def package_versions() -> dict[str, str]:
+    """Versions of Python and of the packages that a result depends on."""
+    versions = {"python": ".".join(map(str, sys.version_info[:3]))}
+    return versions | {name: importlib.metadata.version(name) for name in PACKAGES}
+
+
+def describe_question(study: Study, product: str) -> str:
+    """The study's question in one sentence."""
+    if study.about:
+        return study.about
+    if study.is_snapshot:
+        return f"Which target customers will have {product}?"
+    return f"Which target customers who never bought {product} will buy it within {study.outcome.horizon}?"
+
+
+def feature_importance(bundle: Bundle, X: pd.DataFrame, *, seed: int) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
+    """Mean absolute contribution of each feature in points, strongest first, and SHAP's plots of a sample.
+
+    Parameters
+    ----------
+    X : DataFrame of shape (n, features)
+        The prospects of the list; at most 2,000 of them, drawn by `seed`, are explained.
+    """
+    rng = np.random.default_rng(seed)
+    picked = np.sort(rng.choice(len(X), size=min(_SAMPLE, len(X)), replace=False))
+    sample = X[bundle.plan.names].iloc[picked].reset_index(drop=True)
+    phi, base = contributions(bundle.model, bundle.calibrator, sample)
+    points, _ = to_points(
+        phi, base, pdo=bundle.points.pdo, reference_points=600.0, reference_odds=bundle.points.reference_odds
+    )
+    size = np.abs(points).mean(axis=0)
+    rows = [
+        {
+            "feature": feature.name,
+            "description": feature.description,
+            "group": feature.group,
+            "mean_abs_points": float(size[j]),
+            "direction": _direction(sample.iloc[:, j].to_numpy(), points[:, j], feature.kind),
+        }
+        for j, feature in enumerate(bundle.plan.features)
+        if size[j] > 0
+    ]
+    figures = shap_figures(explanation(bundle.model, sample, calibrator=bundle.calibrator), seed=seed)
+    return sorted(rows, key=lambda row: (-row["mean_abs_points"], row["feature"])), figures
+
+
+def _direction(values: np.ndarray[Any, Any], points: np.ndarray[Any, Any], kind: str) -> str | None:
+    """Whether higher values raise (up) or lower (down) the score; mixed where rank correlation is weak."""
+    known = ~np.isnan(values)
+    if kind == "category" or known.sum() < 3 or np.ptp(values[known]) == 0 or np.ptp(points[known]) == 0:
+        return None
+    ranks = pd.DataFrame({"value": values[known], "points": points[known]}).rank()
+    correlation = float(ranks["value"].corr(ranks["points"]))
+    return "up" if correlation > 0.3 else "down" if correlation < -0.3 else "mixed"
+
+
+def curves(predictions: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+    """Gains and calibration of each model on test."""
+    y = predictions["label"].to_numpy()
+    return {
+        name: {
+            "gains": gains_curve(y, predictions[name].to_numpy()),
+            "calibration": calibration_table(y, predictions[name].to_numpy()),
+        }
+        for name in names
+    }
+
+
+def shown_prospects(ranked: pd.DataFrame, bundle: Bundle, X: pd.DataFrame, *, most: int = 10) -> list[dict[str, Any]]:
+    """The first prospects with their reasons and scorecard, as plain values.
+
+    Parameters
+    ----------
+    ranked : DataFrame
+        The prospect list.
+    X : DataFrame
+        Feature rows of the first prospects, in the list's order.
+    """
+    by_indicator = bundle.scorecard_points(bundle.decoded(X.iloc[:most]))
+    shown = []
+    for position, row in enumerate(ranked.head(most).to_dict("records")):
+        reasons = [
+            {"text": row[f"reason_{i}"], "points": row[f"contribution_{i}"]}
+            for i in range(1, REASONS + 1)
+            if isinstance(row[f"reason_{i}"], str)
+        ]
+        kept = ("rank", "customer_id", "probability", "probability_low", "probability_high", "percentile", "decile")
+        entry = {name: row[name] for name in kept}
+        entry |= {name: row[name] for name in ("grade", "points", "base_points")}
+        entry |= {name: _none(row[name]) for name in ("scorecard_points", "buying_stage", "segment")}
+        entry |= {"reasons": reasons, "other_points": row["contribution_other"]}
+        entry["scorecard"] = [] if by_indicator is None else scorecard_reasons(by_indicator.iloc[position])
+        entry["customer_id"] = str(entry["customer_id"])
+        shown.append(entry)
+    return shown
+
+
+def _none(value: Any) -> Any:
+    return None if value is None or (isinstance(value, float) and math.isnan(value)) else value
+
+
+def build_report(
+    study: Study,
+    training: Training,
+    *,
+    run_id: str,
+    ranked: pd.DataFrame,
+    X: pd.DataFrame,
+    as_of: datetime | None,
+    list_entry: Mapping[str, Any],
+    product: str,
+    list_funnel: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, bytes]]:
+    """Everything that the report shows, and SHAP's plots as files of their own.
+
+    Parameters
+    ----------
+    ranked : DataFrame
+        The prospect list at `as_of`.
+    X : DataFrame
+        Feature rows in the list's order.
+    """
+    evaluation, bundle = training.evaluation, training.bundle
+    importance, figures = feature_importance(bundle, X, seed=study.seed)
+    names = list(evaluation.metrics)
+    test = len(evaluation.predictions)
+    share = study.contact.share(test)
+    cutoffs = {
+        split: [format_instant(cutoff, zone=study.zone) for cutoff in instants]
+        for split, instants in study.cutoff_instants().items()
+    }
+    run_cutoffs: dict[str, Any] = {}
+    if cutoffs:
+        run_cutoffs = {
+            "train": cutoffs["train"],
+            "validation": cutoffs["validation"][0],
+            "test": cutoffs["test"][0],
+            "list": format_instant(as_of, zone=study.zone) if as_of else None,
+        }
+    report = {
+        "study": {
+            "name": study.study,
+            "question": describe_question(study, product),
+            "market": study.target.market,
+            "kind": "snapshot" if study.is_snapshot else "temporal",
+            "product": product,
+            "horizon": str(study.outcome.horizon) if study.outcome.horizon else None,
+            "simulated": study.simulated,
+            "notes": [],
+        },
+        "run": {
+            "id": run_id,
+            "seed": study.seed,
+            "versions": package_versions(),
+            "cutoffs": run_cutoffs,
+            "selected": evaluation.selected,
+            "selection_reason": evaluation.reason.rstrip("."),
+            "as_of": format_instant(as_of, zone=study.zone) if as_of else None,
+        },
+        "funnel": [*training.samples.funnels, list_funnel],
+        "models": evaluation.metrics,
+        "comparisons": evaluation.comparisons,
+        "curves": curves(evaluation.predictions, names),
+        "capacity": {"share": share, "count": rows_at(share, test)},
+        "importance": importance,
+        "figures": {
+            "shap_summary": _data_uri(figures["shap_summary"]),
+            "shap_dependence": [_data_uri(png) for name, png in figures.items() if name != "shap_summary"],
+        },
+        "points": study.points.model_dump(),
+        "prospects": shown_prospects(ranked, bundle, X),
+        "list": dict(list_entry),
+        "data": {"tables": training.samples.data, "warnings": training.samples.warnings},
+        "limits": _limits(study),
+    }
+    return report, figures
+
+
+def _data_uri(png: bytes) -> str:
+    return "data:image/png;base64," + base64.b64encode(png).decode()
+
+
+def _limits(study: Study) -> list[str]:
+    limits = ["The 90 % interval of a prospect's probability covers the model and its calibration, not change to come."]
+    if study.is_snapshot:
+        return [*limits, "One snapshot: whether each attribute was known before the outcome cannot be checked here."]
+    return [*limits, "“Never purchased” reaches back only as far as the records do."]

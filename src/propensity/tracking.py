@@ -1,0 +1,236 @@
+"""MLflow: a study's run, its models as nested runs, and the bundle as a registered model. The only file that
+imports mlflow.
+
+The model is stored as a generic Python function with a loader module and a folder of plain files: nothing is
+pickled. It is registered under the study's name with the alias ``challenger``.
+"""
+
+import importlib.metadata
+import logging
+import os
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from propensity.errors import DataError, EnvironmentFailedError
+
+os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+
+import mlflow
+from mlflow.models import ModelSignature
+from mlflow.types import ColSpec, Schema
+
+logger = logging.getLogger(__name__)
+
+REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy")
+"""What loading a bundle needs beside this package; pinned to the versions that it was trained with."""
+
+CHALLENGER = "challenger"
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """What a run gives to MLflow.
+
+    Attributes
+    ----------
+    name : str
+        The run's id.
+    params : dict
+        The study's parameters and what training chose.
+    metrics : dict
+        Model → split → metrics.
+    folder : Path
+        The run's files, logged as artifacts.
+    rows : DataFrame
+        The train rows, for the data set's digest.
+    catalogue : list of dict
+        The features, for the signature.
+    """
+
+    name: str
+    params: Mapping[str, Any]
+    metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    selected: str
+    folder: Path
+    rows: pd.DataFrame
+    source: str
+    catalogue: Sequence[Mapping[str, Any]]
+    tags: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Tracked:
+    """Where MLflow keeps a run."""
+
+    uri: str
+    experiment_id: str
+    run_id: str
+    model_uri: str
+    model_version: str
+
+
+def default_artifacts(uri: str) -> str | None:
+    """The artifact folder beside a SQLite store: ``mlartifacts`` next to the file."""
+    if not uri.startswith("sqlite:///"):
+        return None
+    return (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts").as_uri()
+
+
+def track(record: RunRecord, *, uri: str, experiment: str, registered_name: str) -> Tracked:
+    """Log a run, its models as nested runs, its files and the bundle; register the bundle as challenger.
+
+    Raises
+    ------
+    EnvironmentFailedError
+        When the store cannot be reached or written.
+    """
+    with _store(uri):
+        experiment_id = _experiment(experiment, uri)
+        with mlflow.start_run(experiment_id=experiment_id, run_name=record.name) as run:
+            mlflow.set_tags(dict(record.tags))
+            mlflow.log_params({key: str(value)[:6000] for key, value in record.params.items()})
+            mlflow.log_input(_dataset(record), context="training")
+            mlflow.log_metrics(_flat(record.metrics[record.selected]))
+            for name, splits in record.metrics.items():
+                with mlflow.start_run(run_name=name, nested=True, experiment_id=experiment_id):
+                    mlflow.set_tag("propensity.model", name)
+                    mlflow.log_metrics(_flat(splits))
+            for path in sorted(record.folder.iterdir()):
+                if path.is_file():
+                    mlflow.log_artifact(str(path))
+                elif path.name != "bundle":
+                    mlflow.log_artifacts(str(path), artifact_path=path.name)
+            model = _log_model(record, registered_name)
+            version = str(model.registered_model_version)
+            mlflow.MlflowClient().set_registered_model_alias(registered_name, CHALLENGER, version)
+            return Tracked(
+                uri=uri,
+                experiment_id=experiment_id,
+                run_id=run.info.run_id,
+                model_uri=model.model_uri,
+                model_version=version,
+            )
+
+
+@contextmanager
+def _store(uri: str) -> Iterator[None]:
+    """Point MLflow at a store for a while, quietly; its failures become ours."""
+    before = mlflow.get_tracking_uri()
+    noisy = [logging.getLogger(name) for name in ("mlflow", "alembic", "mlflow.store.db.utils")]
+    levels = [log.level for log in noisy]
+    try:
+        for log in noisy:
+            log.setLevel(logging.ERROR)
+        if uri.startswith("sqlite:///"):
+            Path(uri.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
+        mlflow.set_tracking_uri(uri)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # deprecations inside mlflow, which a user cannot mend
+            yield
+    except (mlflow.MlflowException, OSError) as error:
+        first = str(error).strip().splitlines()[0]
+        raise EnvironmentFailedError(
+            f"tracking: MLflow's store {_without_secrets(uri)} failed: {first}. Check tracking.uri, or run without "
+            "tracking (--no-track)."
+        ) from error
+    finally:
+        mlflow.set_tracking_uri(before)
+        for log, level in zip(noisy, levels, strict=True):
+            log.setLevel(level)
+
+
+def _without_secrets(uri: str) -> str:
+    return uri if uri.startswith(("sqlite:", "file:")) else uri.split("://", maxsplit=1)[0] + "://…"
+
+
+def _experiment(name: str, uri: str) -> str:
+    client = mlflow.MlflowClient()
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(name, artifact_location=default_artifacts(uri)))
+    except mlflow.MlflowException:  # another run has created it meanwhile
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def _dataset(record: RunRecord) -> Any:
+    return mlflow.data.from_pandas(record.rows, source=record.source, name=f"{record.tags['propensity.study']}-train")
+
+
+def _flat(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:
+    flat: dict[str, float] = {}
+    for split, metrics in splits.items():
+        for name, value in metrics.items():
+            if isinstance(value, int | float):
+                flat[f"{split}_{name}"] = float(value)
+        for name, interval in metrics.get("intervals", {}).items():
+            if interval is not None:
+                flat[f"{split}_{name}_low"], flat[f"{split}_{name}_high"] = map(float, interval)
+    return flat
+
+
+def signature(catalogue: Sequence[Mapping[str, Any]]) -> ModelSignature:
+    """The bundle's inputs, all required, and outputs: stated, for a signature guessed from data is unsafe."""
+    inputs = [ColSpec("string" if f["kind"] == "category" else "double", f["name"], required=True) for f in catalogue]
+    outputs = [ColSpec("double", name) for name in ("probability", "log_odds", "points")]
+    return ModelSignature(inputs=Schema(inputs), outputs=Schema(outputs))
+
+
+def input_example(catalogue: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """One made-up row with the usual value of each feature: nobody's data."""
+    values = {
+        f["name"]: (str(f["typical"]) if f["kind"] == "category" else float(f["typical"] or 0.0)) for f in catalogue
+    }
+    return pd.DataFrame([values])
+
+
+def _log_model(record: RunRecord, registered_name: str) -> Any:
+    pins = [f"{name}=={importlib.metadata.version(name)}" for name in (*REQUIREMENTS, "propensity")]
+    model = mlflow.pyfunc.log_model(
+        name="model",
+        loader_module="propensity.bundle",
+        data_path=str(record.folder / "bundle"),
+        signature=signature(record.catalogue),
+        input_example=input_example(record.catalogue),
+        pip_requirements=pins,
+        registered_model_name=registered_name,
+    )
+    if model.signature is None:
+        raise EnvironmentFailedError("tracking: MLflow stored the model without a signature. Update mlflow.")
+    return model
+
+
+def fetch_bundle(model_uri: str, *, uri: str, into: Path) -> Path:
+    """The bundle folder of a model in MLflow (``models:/name@alias``, ``models:/name/3`` or ``runs:/…``).
+
+    Raises
+    ------
+    DataError
+        When there is no such model, or it holds no bundle.
+    """
+    with _store(uri):
+        try:
+            local = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=str(into)))
+        except mlflow.MlflowException as error:
+            first = str(error).strip().splitlines()[0]
+            raise DataError(f"--model: {model_uri} was not found in {_without_secrets(uri)}: {first}") from None
+    found = sorted(local.rglob("bundle.json"))
+    if not found:
+        raise DataError(f"--model: {model_uri} holds no model bundle. Name a model that 'propensity train' registered.")
+    return found[0].parent
+
+
+def registered_version(name: str, alias: str, *, uri: str) -> str:
+    """The version that an alias of a registered model points to."""
+    with _store(uri):
+        return str(mlflow.MlflowClient().get_model_version_by_alias(name, alias).version)
