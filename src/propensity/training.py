@@ -25,7 +25,7 @@ from propensity.models import MODEL_NAMES, make_model
 from propensity.models.base import BinaryModel
 from propensity.models.blend import BlendModel, blend_weight
 from propensity.models.calibration import PlattCalibrator, cross_fit_platt
-from propensity.models.tuning import choose_settings, cross_fit
+from propensity.models.tuning import choose_settings
 from propensity.rules.scorecard import Scorecard
 from propensity.rules.stages import StageRules
 from propensity.samples import FOLDS, Samples
@@ -230,18 +230,15 @@ def learn(
 def choose_all(recipe: Recipe, train: Frame, folds: Sequence[Fold], *, progress: Progress) -> Settings:
     """The settings of each model, by folds inside train; a blend's weight on the folds' held-out rows."""
     settings: Settings = {}
+    held_out: dict[str, Floats | None] = {}
     for name in recipe.names:
         if name != "blend":
             progress(f"choosing settings of {name}")
-            settings[name] = choose_settings(
+            tuned = choose_settings(
                 name, train.X, train.labels, folds=folds, categorical=recipe.categorical, seed=recipe.study.seed
             )
+            settings[name], held_out[name] = tuned.settings, tuned.held_out
     if "blend" in recipe.names:
-        progress("choosing the weights of the blend")
-        held_out = {
-            name: cross_fit(recipe.make(name, settings[name]), train.X, train.labels, folds=folds)
-            for name in ("lightgbm", "logistic")
-        }
         weight = blend_weight(held_out["lightgbm"], held_out["logistic"], train.labels)
         settings["blend"] = {
             "logistic": settings["logistic"],

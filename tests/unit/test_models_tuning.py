@@ -8,6 +8,7 @@ from sklearn.linear_model import LogisticRegression
 
 from propensity.models import make_model
 from propensity.models.blend import blend_weight
+from propensity.models.gbm import LightGBMModel
 from propensity.models.linear import LogisticModel
 from propensity.models.ridge import fit_ridge
 from propensity.models.terms import learn_category, learn_number, term_from_dict, term_to_dict
@@ -30,7 +31,7 @@ def test_noise_is_shrunk_and_signal_is_not():
     chosen = {}
     for signal in (0.0, 1.0):
         X, y = _drawn(signal=signal)
-        chosen[signal] = choose_settings("logistic", X, y, folds=_folds(len(y)))["C"]
+        chosen[signal] = choose_settings("logistic", X, y, folds=_folds(len(y))).settings["C"]
     assert chosen[0.0] == C_GRID[0]
     assert chosen[1.0] > chosen[0.0]
 
@@ -39,13 +40,13 @@ def test_signal_asks_for_more_rounds_than_noise():
     rounds = {}
     for signal in (0.0, 1.0):
         X, y = _drawn(signal=signal)
-        rounds[signal] = choose_settings("lightgbm", X, y, folds=_folds(len(y)), seed=1)["rounds"]
+        rounds[signal] = choose_settings("lightgbm", X, y, folds=_folds(len(y)), seed=1).settings["rounds"]
     assert rounds[0.0] < 60 < rounds[1.0] < MAX_ROUNDS
 
 
 def test_rounds_come_with_the_trees_and_steps_that_they_were_found_with():
     X, y = _drawn()
-    settings = choose_settings("lightgbm", X, y, folds=_folds(len(y)), params={"learning_rate": 0.2})
+    settings = choose_settings("lightgbm", X, y, folds=_folds(len(y)), params={"learning_rate": 0.2}).settings
     # What the user fixed is not a choice.
     assert sorted(settings) == ["num_leaves", "rounds"]
 
@@ -56,7 +57,7 @@ def test_rounds_come_with_the_trees_and_steps_that_they_were_found_with():
 )
 def test_nothing_is_chosen_where_nothing_is_left_to_choose(name, params):
     X, y = _drawn(n=60)
-    assert choose_settings(name, X, y, folds=_folds(60), params=params) == {}
+    assert choose_settings(name, X, y, folds=_folds(60), params=params).settings == {}
 
 
 def test_tuning_sees_only_the_rows_of_the_folds():
@@ -66,9 +67,23 @@ def test_tuning_sees_only_the_rows_of_the_folds():
     other[600:] = 1 - other[600:]
     for name in ("logistic", "lightgbm"):
         known = {"num_leaves": 8, "learning_rate": 0.1} if name == "lightgbm" else {}
-        assert choose_settings(name, X, y, folds=folds, params=known) == choose_settings(
-            name, X, other, folds=folds, params=known
-        )
+        ours, theirs = (choose_settings(name, X, labels, folds=folds, params=known) for labels in (y, other))
+        assert ours.settings == theirs.settings
+        np.testing.assert_array_equal(ours.held_out, theirs.held_out)
+
+
+def test_tuning_hands_out_what_the_chosen_models_say_of_held_out_rows():
+    X, y = _drawn(n=600)
+    folds = _folds(600)
+    tuned = choose_settings("logistic", X, y, folds=folds)
+    np.testing.assert_allclose(
+        tuned.held_out, cross_fit(LogisticModel(**tuned.settings), X, y, folds=folds), rtol=1e-6, atol=1e-9
+    )
+    tuned = choose_settings("lightgbm", X, y, folds=folds, seed=3)
+    train, test = folds[0]
+    assert not np.isnan(tuned.held_out).any()
+    alone = LightGBMModel(seed=3, seeds=1, **tuned.settings).fit(X.iloc[train], y[train])
+    assert np.corrcoef(tuned.held_out[test], alone.decision_function(X.iloc[test]))[0, 1] > 0.95
 
 
 def test_cross_fit_scores_rows_by_models_that_did_not_see_them():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, cast
 
 import lightgbm as lgb
@@ -38,6 +39,23 @@ C_GRID = tuple(float(f"{10 ** (half / 2):.3g}") for half in range(-8, 2))
 """Candidates for `LogisticModel.C`, strongest shrinkage first: 0.0001 to 3.16 by half decades."""
 
 
+@dataclass(frozen=True)
+class Tuned:
+    """What folds chose, and what the models that they were chosen with say of the rows held out.
+
+    Attributes
+    ----------
+    settings : dict
+        For `propensity.models.make_model`.
+    held_out : ndarray of shape (n,) or None
+        Log-odds of each row by a model that had not seen its fold; NaN for rows in no test fold. None
+        where nothing was chosen.
+    """
+
+    settings: dict[str, Any]
+    held_out: Float64 | None = None
+
+
 def choose_settings(
     name: str,
     X: pd.DataFrame | npt.NDArray[Any],
@@ -48,7 +66,7 @@ def choose_settings(
     seed: int = 0,
     params: Mapping[str, Any] | None = None,
     threads: int | None = None,
-) -> dict[str, Any]:
+) -> Tuned:
     """Choose a model's settings by the log loss of rows that a fold did not train on.
 
     Parameters
@@ -70,8 +88,8 @@ def choose_settings(
 
     Returns
     -------
-    dict
-        ``{"rounds": int, "num_leaves": int, "learning_rate": float}`` for ``lightgbm``: the best mean over
+    Tuned
+        Its settings are ``{"rounds": int, "num_leaves": int, "learning_rate": float}`` for ``lightgbm``: the best mean over
         folds, one seed, with the size of trees and steps that it was found with. ``{"C": float}`` for
         ``logistic``: the strongest shrinkage within one standard error of the best. Empty for the
         others, and where `params` leaves nothing to choose.
@@ -83,7 +101,7 @@ def choose_settings(
     >>> X, rows = rng.normal(size=(300, 2)).astype("float32"), np.arange(300)
     >>> y = X[:, 0] + rng.normal(size=300) > 1
     >>> folds = [(rows[rows % 3 != k], rows[rows % 3 == k]) for k in range(3)]
-    >>> sorted(choose_settings("logistic", X, y, folds=folds))
+    >>> sorted(choose_settings("logistic", X, y, folds=folds).settings)
     ['C']
     """
     fixed = dict(params or {})
@@ -94,11 +112,13 @@ def choose_settings(
         labels = np.asarray(y)
         sized = boosters.parameters(float(np.sum(labels == labels.max())), len(labels))
         kept = {key: sized[key] for key in ("num_leaves", "learning_rate") if key not in fixed}
-        return {"rounds": _choose_rounds(boosters, X, y, folds), **kept}
+        rounds, held_out = _choose_rounds(boosters, X, y, folds)
+        return Tuned({"rounds": rounds, **kept}, held_out)
     if name == "logistic" and "C" not in fixed:
         linear = cast(LogisticModel, make_model(name, categorical=categorical, params=fixed))
-        return {"C": _choose_shrinkage(linear, X, y, folds)}
-    return {}
+        strength, held_out = _choose_shrinkage(linear, X, y, folds)
+        return Tuned({"C": strength}, held_out)
+    return Tuned({})
 
 
 def cross_fit(model: BinaryModel, X: pd.DataFrame | npt.NDArray[Any], y: npt.ArrayLike, *, folds: Folds) -> Float64:
@@ -139,8 +159,8 @@ def _rows(X: pd.DataFrame | npt.NDArray[Any], rows: npt.NDArray[np.intp]) -> Any
     return X.iloc[rows] if isinstance(X, pd.DataFrame) else X[rows]
 
 
-def _choose_rounds(model: LightGBMModel, X: Any, y: npt.ArrayLike, folds: Folds) -> int:
-    """Return the number of rounds with the best mean log loss over folds."""
+def _choose_rounds(model: LightGBMModel, X: Any, y: npt.ArrayLike, folds: Folds) -> tuple[int, Float64]:
+    """Return the number of rounds with the best mean log loss over folds, and its held-out log-odds."""
     matrix, labels, weight = model.begin_fit(X, y)
     history = lgb.cv(
         {**model.parameters(float(labels.sum()), len(labels)), "metric": "binary_logloss"},
@@ -148,25 +168,39 @@ def _choose_rounds(model: LightGBMModel, X: Any, y: npt.ArrayLike, folds: Folds)
         num_boost_round=MAX_ROUNDS,
         folds=[(np.asarray(train), np.asarray(test)) for train, test in folds],
         callbacks=[lgb.early_stopping(PATIENCE, verbose=False)],
+        return_cvbooster=True,
     )
     curve = history["valid binary_logloss-mean"]
     rounds = int(np.argmin(curve)) + 1
     logger.info("lightgbm: %d rounds, mean log loss %.5f over %d folds", rounds, curve[rounds - 1], len(folds))
-    return rounds
+    boosters = iter(history["cvbooster"].boosters)
+    held_out = mean_over_folds(
+        len(labels),
+        folds,
+        lambda _, test: next(boosters).predict(matrix[test], raw_score=True, num_iteration=rounds, num_threads=1),
+    )
+    return rounds, held_out
 
 
-def _choose_shrinkage(model: LogisticModel, X: Any, y: npt.ArrayLike, folds: Folds) -> float:
-    """Return the strongest shrinkage whose mean log loss is within one standard error of the best."""
+def _choose_shrinkage(model: LogisticModel, X: Any, y: npt.ArrayLike, folds: Folds) -> tuple[float, Float64]:
+    """Return the strongest shrinkage within one standard error of the best, and its held-out log-odds."""
     matrix, labels, _ = model.begin_fit(X, y)
     paths = [_shrinkage_path(model, matrix, labels, train, test) for train, test in folds]
-    losses = np.array([path[: min(map(len, paths))] for path in paths])
+    tried = min(map(len, paths))
+    losses = np.array(
+        [
+            [float((np.logaddexp(0.0, z) - labels[test] * z).mean()) for z in path[:tried]]
+            for path, (_, test) in zip(paths, folds, strict=True)
+        ]
+    )
     mean = losses.mean(axis=0)
     best = int(np.argmin(mean))
     # Folds differ more than penalties do: the error is that of the paired difference from the best.
     error = (losses - losses[:, [best]]).std(axis=0, ddof=min(1, len(losses) - 1)) / np.sqrt(len(losses))
     chosen = int(np.flatnonzero(mean - error <= mean[best])[0])
     logger.info("logistic: C = %g, mean log loss %.5f over %d folds", C_GRID[chosen], mean[chosen], len(losses))
-    return C_GRID[chosen]
+    found = iter(path[chosen] for path in paths)
+    return C_GRID[chosen], mean_over_folds(len(labels), folds, lambda *_: next(found))
 
 
 def _shrinkage_path(
@@ -175,18 +209,19 @@ def _shrinkage_path(
     labels: Float64,
     train: npt.NDArray[np.intp],
     test: npt.NDArray[np.intp],
-) -> list[float]:
-    """Return the mean log loss of the test rows for one candidate after the other, until it keeps rising."""
+) -> list[Float64]:
+    """Return log-odds of the test rows for one candidate after the other, until their log loss keeps rising."""
     # C is a prior variance: it means the same on any number of rows, so that a part of many will do.
     train = np.asarray(train)[:: -(-len(train) // ROWS_FOR_SHRINKAGE)]
     weight = np.ones(len(train))
     terms = learn_terms(matrix[train], weight, model.categorical_positions())
     seen, unseen = encode(terms, matrix[train]), encode(terms, matrix[test])
-    coef, losses = None, []
+    coef, losses, path = None, [], []
     for C in C_GRID:
         coef = fit_ridge(seen, labels[train], weight, penalty(seen.shape[1], C), coef)
         z = unseen @ coef
+        path.append(z)
         losses.append(float((np.logaddexp(0.0, z) - labels[test] * z).mean()))
         if len(losses) - 1 - int(np.argmin(losses)) >= RISES:
             break
-    return losses
+    return path
