@@ -100,7 +100,7 @@ def _suppressed(
         events = as_of(tables.events, cutoff)
         suppressed = known.customer_id.isin(events.filter(events.kind.isin(target.suppress.event)).customer_id)
     if target.suppress.where:
-        by_rule = express(target.suppress.where, known, "target.suppress.where").fill_null(value=False)
+        by_rule = express(target.suppress.where, known, "target.suppress.where").fill_null(False)
         suppressed = suppressed | by_rule
     return suppressed
 

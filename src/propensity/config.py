@@ -70,7 +70,7 @@ class FirstSpec(Spec):
 
 
 class TableSpec(Spec):
-    """A table made out of source tables: read or stacked, numbered, joined, computed, filtered, in this order."""
+    """A table made out of source tables: read or stacked, numbered, joined, typed, computed, filtered, in this order."""
 
     file: str | None = None
     union: Texts = ()
@@ -82,6 +82,7 @@ class TableSpec(Spec):
     compute: dict[str, str] = {}
     where: str | None = None
     first: FirstSpec | None = None
+    drop: tuple[str, ...] = ()
 
     @model_validator(mode="after")
     def _one_origin(self) -> Self:

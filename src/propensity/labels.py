@@ -51,12 +51,10 @@ def label_cohort(
     Returns
     -------
     ndarray of int8, shape (n,)
-        Labels in the order of `keys`. Returns and cancellations (amounts below zero) buy nothing.
+        Labels in the order of `keys`.
     """
     assert study.outcome.horizon is not None  # noqa: S101 - the study's own check
     records = outcome_records(tables, study.outcome, express=express)
-    if "amount_units" in records.columns:
-        records = records.filter(records.amount_units >= 0)
     window = label_window(cutoff, gap=study.outcome.gap, horizon=study.outcome.horizon, zone=study.zone)
     buyers = between(records, window).select("customer_id").distinct()
     codes = to_frame(buyers.inner_join(tables.codes, "customer_id").select("code"))["code"].to_numpy()

@@ -216,6 +216,9 @@ class Source:
             order = [spec.first.order, *[column for column in table.columns if column != spec.first.order]]
             ranked = table.mutate(first_rank=ibis.row_number().over(group_by=spec.first.key, order_by=order))
             table = ranked.filter(ranked.first_rank == 0).drop("first_rank")
+        if spec.drop:
+            require_columns(table, spec.drop, place=f"{place}.drop")
+            table = table.drop(*spec.drop)
         return table
 
     def _origin(self, spec: TableSpec, place: str) -> ir.Table:

@@ -85,9 +85,8 @@ def read_snapshot(
         order = split.order if split.order != "rows" else None
         carry = tuple(dict.fromkeys(c for c in (outcome.column, split.column, order) if c)) if labelled else ()
         table, facts, warnings = stage_customers(source, spec, carry=carry, numbered=True)
-        known = table.drop("customer_id", "known_from", "row_position", *[f"carried_{column}" for column in carry])
         flags = {
-            name: express(text, known, place) if text else None
+            name: express(text, table, place) if text else None
             for name, text, place in (("target", where, "target.where"), ("suppressed", suppress, "target.suppress"))
         }
         table = table.mutate(**{f"flag_{name}": flag for name, flag in flags.items() if flag is not None})
@@ -96,14 +95,15 @@ def read_snapshot(
         source.close()
     keys = pd.DataFrame({"customer_id": rows["customer_id"], "code": np.arange(len(rows), dtype=np.int64)})
     keys["cutoff"] = pd.Series(pd.NaT, index=keys.index, dtype="datetime64[us]")
-    every, nobody = np.ones(len(rows), dtype=bool), np.zeros(len(rows), dtype=bool)
+    is_target = _mask(rows, "flag_target", np.ones(len(rows), dtype=bool))
+    is_suppressed = _mask(rows, "flag_suppressed", np.zeros(len(rows), dtype=bool))
     return SnapshotRows(
         attributes=rows[[*spec.customers.attributes]],
         keys=keys,
         y=_labels(rows[f"carried_{outcome.column}"], outcome) if labelled else None,
-        part=_parts(rows, split) if labelled else None,
-        is_target=_mask(rows, "flag_target", every),
-        is_suppressed=_mask(rows, "flag_suppressed", nobody),
+        part=_parts(rows, split, is_target & ~is_suppressed) if labelled else None,
+        is_target=is_target,
+        is_suppressed=is_suppressed,
         facts=facts,
         warnings=warnings,
     )
@@ -144,7 +144,7 @@ def _labels(values: pd.Series, outcome: OutcomeSpec) -> npt.NDArray[np.int8]:
     return labels
 
 
-def _parts(rows: pd.DataFrame, split: SplitSpec) -> npt.NDArray[np.str_] | None:
+def _parts(rows: pd.DataFrame, split: SplitSpec, usable: npt.NDArray[np.bool_]) -> npt.NDArray[np.str_] | None:
     if split.folds:
         return None
     part = np.full(len(rows), "", dtype="<U10")
@@ -156,7 +156,10 @@ def _parts(rows: pd.DataFrame, split: SplitSpec) -> npt.NDArray[np.str_] | None:
         order = np.arange(len(rows))
         if split.order != "rows":
             order = _order(rows[f"carried_{split.order}"], str(split.order))
-        ends = np.round(np.cumsum(split.shares) * len(rows)).astype(int)
+        # The shares are of the prospects; other rows belong to the part that they stand in.
+        counted = np.cumsum(usable[order])
+        reached = np.round(np.cumsum(split.shares) * counted[-1])
+        ends = [*np.searchsorted(counted, reached[:2], side="left") + 1, len(rows)]
         for name, start, end in zip(("train", "validation", "test"), (0, *ends), ends, strict=False):
             part[order[start:end]] = name
     for name in ("train", "test"):

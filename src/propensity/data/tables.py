@@ -193,10 +193,10 @@ def outcome_records(tables: Tables, outcome: OutcomeSpec, *, express: Express) -
             table = table.filter(express(outcome.event.where, table, "outcome.event.where"))
         return table
     assert tables.purchases is not None  # noqa: S101 - the study's own check
-    product = tables.purchases["product"]
+    bought = tables.purchases.filter(tables.purchases.amount_units >= 0)  # a return is no purchase
     if isinstance(outcome.product, MatchSpec):
-        return tables.purchases.filter(product.re_search(outcome.product.matches).fill_null(value=False))
-    return tables.purchases.filter(product.isin(list(outcome.product or ())))
+        return bought.filter(bought["product"].re_search(outcome.product.matches).fill_null(False))
+    return bought.filter(bought["product"].isin(list(outcome.product or ())))
 
 
 def sweep_columns(
@@ -230,6 +230,7 @@ def _number_customers(source: Source, customers: ir.Table) -> ir.Table:
 
 
 def _known_from_first_purchase(source: Source, customers: ir.Table, purchases: ir.Table) -> ir.Table:
+    purchases = purchases.filter(purchases.amount_units >= 0)  # a return is no purchase
     known = purchases.available_at if "available_at" in purchases.columns else purchases.occurred_at
     first = purchases.group_by("customer_id").agg(known_from=known.min())
     bought = customers.drop("known_from").inner_join(first, "customer_id")
