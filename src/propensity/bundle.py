@@ -22,6 +22,7 @@ from scipy.special import expit
 
 from propensity.config import PointsSpec
 from propensity.errors import BundleError
+from propensity.features.catalogue import category_codes
 from propensity.features.matrix import FeaturePlan, decode
 from propensity.models import load_model
 from propensity.models.base import BinaryModel
@@ -293,8 +294,7 @@ def encode(rows: pd.DataFrame, plan: FeaturePlan) -> pd.DataFrame:
     for j, feature in enumerate(plan.features):
         column = rows[feature.name]
         if feature.kind == "category":
-            codes = pd.Categorical(column, categories=list(feature.categories)).codes.astype(np.float32)
-            block[:, j] = np.where(codes < 0, np.nan, codes)
+            block[:, j] = category_codes(column, feature.categories)
         else:
             block[:, j] = column.to_numpy(dtype=np.float32, na_value=np.nan)
     return pd.DataFrame(block, columns=plan.names, index=rows.index)

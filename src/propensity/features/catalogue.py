@@ -1,9 +1,13 @@
 """The feature catalogue: for every column its name, plain description, window, source and unit."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,19 @@ def top_categories(counts: Mapping[str, int], *, most: int) -> tuple[tuple[str, 
     """The most frequent categories (ties by name), and whether others were left out."""
     ranked = sorted(counts, key=lambda value: (-counts[value], value))
     return tuple(ranked[:most]), len(ranked) > most
+
+
+def category_codes(values: pd.Series, categories: Sequence[str]) -> npt.NDArray[np.float32]:
+    """The position of each value among `categories`, NaN for missing and for unknown values, shape (n,).
+
+    Examples
+    --------
+    >>> category_codes(pd.Series(["b", None, "z"]), ["a", "b"]).tolist()
+    [1.0, nan, nan]
+    """
+    codes = pd.Index(list(categories), dtype=object).get_indexer(values.astype(object)).astype(np.float32)
+    codes[codes < 0] = np.nan
+    return codes
 
 
 def singular(label: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from propensity.config import AttributeSpec, CustomersSpec
 from propensity.errors import DataError
-from propensity.features.catalogue import Feature, top_categories
+from propensity.features.catalogue import Feature, category_codes, top_categories
 
 _OTHER = "other"
 _RARE = 20  # a category seen on fewer train rows is pooled with "other"
@@ -169,9 +169,8 @@ def profile_columns(plan: ProfilePlan, attributes: pd.DataFrame) -> tuple[npt.ND
 
 
 def _encode(feature: Feature, values: pd.Series) -> tuple[npt.NDArray[np.float32], int]:
-    codes = pd.Categorical(values, categories=list(feature.categories)).codes.astype(np.float32)
-    rest = (codes < 0) & values.notna().to_numpy()
-    codes[codes < 0] = np.nan
+    codes = category_codes(values, feature.categories)
+    rest = np.isnan(codes) & values.notna().to_numpy()
     if _OTHER in feature.categories:
         codes[rest] = feature.categories.index(_OTHER)
         return codes, 0
@@ -184,8 +183,7 @@ def _rank(values: pd.Series, order: list[str], name: str) -> npt.NDArray[np.floa
         raise DataError(
             f"data.customers.attributes.{name}: the order does not hold {unknown[:5]}. Add them to 'order'."
         )
-    ranks = pd.Categorical(values, categories=order).codes.astype(np.float32)
-    return np.where(ranks < 0, np.float32(np.nan), ranks)
+    return category_codes(values, order)
 
 
 def _numbers(values: pd.Series, feature: Feature) -> npt.NDArray[np.float32]:
