@@ -1,12 +1,12 @@
 """Output appears whole or not at all: folders and files are made beside their place and moved there at once."""
 
 import json
-import os
+import math
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,27 +21,41 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 @contextmanager
 def whole_folder(place: Path) -> Iterator[Path]:
     """A work folder that becomes `place` when the block ends well, and vanishes when it does not."""
-    place.parent.mkdir(parents=True, exist_ok=True)
-    work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=place.parent))
-    try:
-        yield work
-        work.chmod(0o755)
-        work.rename(place)
-    except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
-        raise
+    with _parent_of(place) as parent:
+        work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=parent))
+        try:
+            yield work
+            work.chmod(0o755)
+            work.rename(place)
+        except BaseException:
+            shutil.rmtree(work, ignore_errors=True)
+            raise
 
 
 @contextmanager
 def whole_file(place: Path) -> Iterator[Path]:
     """A work file that becomes `place` when the block ends well, and vanishes when it does not."""
+    with _parent_of(place) as parent:
+        work = parent / f".{place.stem}-{secrets.token_hex(4)}{place.suffix}"
+        try:
+            yield work
+            work.replace(place)
+        except BaseException:
+            work.unlink(missing_ok=True)
+            raise
+
+
+@contextmanager
+def _parent_of(place: Path) -> Iterator[Path]:
+    """The folder that `place` goes into; folders that had to be made vanish again when the block fails."""
+    missing = [folder for folder in (place.parent, *place.parent.parents) if not folder.exists()]
     place.parent.mkdir(parents=True, exist_ok=True)
-    work = place.with_name(f".{place.stem}-{secrets.token_hex(4)}{place.suffix}")
     try:
-        yield work
-        work.replace(place)
+        yield place.parent
     except BaseException:
-        work.unlink(missing_ok=True)
+        for folder in missing:
+            with suppress(OSError):  # another run has put something there meanwhile
+                folder.rmdir()
         raise
 
 
@@ -50,22 +64,37 @@ def point_latest(folder: Path, *, to: str) -> None:
     link = folder / f".latest-{secrets.token_hex(4)}"
     link.symlink_to(to, target_is_directory=True)
     try:
-        os.replace(link, folder / "latest")  # noqa: PTH105 - Path.replace follows no symbolic link either, said plainly
+        link.replace(folder / "latest")
     except OSError:
         link.unlink(missing_ok=True)
         raise InputError(f"{folder / 'latest'} is not a link. Move it away: it points to the latest run.") from None
 
 
 def to_json(value: Any) -> str:
-    """Plain values as JSON text, stable from run to run."""
-    return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False, default=_plain) + "\n"
+    """Values as JSON text, stable from run to run; numbers that are not finite become null.
+
+    Examples
+    --------
+    >>> print(to_json({"lift": 2.5, "slope": float("nan")}), end="")
+    {
+     "lift": 2.5,
+     "slope": null
+    }
+    """
+    return json.dumps(_plain(value), indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def _plain(value: Any) -> Any:
-    if hasattr(value, "item"):
-        return value.item()
-    if hasattr(value, "tolist"):
-        return value.tolist()
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if hasattr(value, "tolist"):  # NumPy's arrays and scalars
+        return _plain(value.tolist())
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if value is None or isinstance(value, str | int | float):
+        return value
     raise TypeError(f"{type(value).__name__} is not a plain value")
 
 

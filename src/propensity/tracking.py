@@ -6,11 +6,13 @@ pickled. It is registered under the study's name with the alias ``challenger``.
 """
 
 import importlib.metadata
+import io
 import logging
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +26,10 @@ os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 import mlflow
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
+from sqlalchemy.exc import SQLAlchemyError
+
+if sys.platform != "win32":
+    import fcntl
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +37,7 @@ REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy")
 """What loading a bundle needs beside this package; pinned to the versions that it was trained with."""
 
 CHALLENGER = "challenger"
+_SQLITE = "sqlite:///"
 
 
 @dataclass(frozen=True)
@@ -75,11 +82,33 @@ class Tracked:
     model_version: str
 
 
+def sqlite_file(uri: str) -> Path | None:
+    """The file of a SQLite store (absolute), or None for other stores.
+
+    Examples
+    --------
+    >>> sqlite_file("sqlite:////data/mlflow.db"), sqlite_file("https://mlflow.example")
+    (PosixPath('/data/mlflow.db'), None)
+    """
+    return Path(uri.removeprefix(_SQLITE)).expanduser().absolute() if uri.startswith(_SQLITE) else None
+
+
+def absolute_uri(uri: str) -> str:
+    """The store's URI, good in any working folder.
+
+    Examples
+    --------
+    >>> absolute_uri("sqlite:////data/mlflow.db"), absolute_uri("https://mlflow.example")
+    ('sqlite:////data/mlflow.db', 'https://mlflow.example')
+    """
+    file = sqlite_file(uri)
+    return uri if file is None else f"{_SQLITE}{file}"
+
+
 def default_artifacts(uri: str) -> str | None:
     """The artifact folder beside a SQLite store: ``mlartifacts`` next to the file."""
-    if not uri.startswith("sqlite:///"):
-        return None
-    return (Path(uri.removeprefix("sqlite:///")).absolute().parent / "mlartifacts").as_uri()
+    file = sqlite_file(uri)
+    return None if file is None else (file.parent / "mlartifacts").as_uri()
 
 
 def track(record: RunRecord, *, uri: str, experiment: str, registered_name: str) -> Tracked:
@@ -90,7 +119,8 @@ def track(record: RunRecord, *, uri: str, experiment: str, registered_name: str)
     EnvironmentFailedError
         When the store cannot be reached or written.
     """
-    with _store(uri):
+    uri = absolute_uri(uri)
+    with _store(uri), _alone(uri):
         experiment_id = _experiment(experiment, uri)
         with mlflow.start_run(experiment_id=experiment_id, run_name=record.name) as run:
             mlflow.set_tags(dict(record.tags))
@@ -127,13 +157,11 @@ def _store(uri: str) -> Iterator[None]:
     try:
         for log in noisy:
             log.setLevel(logging.ERROR)
-        if uri.startswith("sqlite:///"):
-            Path(uri.removeprefix("sqlite:///")).absolute().parent.mkdir(parents=True, exist_ok=True)
         mlflow.set_tracking_uri(uri)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # deprecations inside mlflow, which a user cannot mend
             yield
-    except (mlflow.MlflowException, OSError) as error:
+    except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
         first = str(error).strip().splitlines()[0]
         raise EnvironmentFailedError(
             f"tracking: MLflow's store {_without_secrets(uri)} failed: {first}. Check tracking.uri, or run without "
@@ -143,6 +171,19 @@ def _store(uri: str) -> Iterator[None]:
         mlflow.set_tracking_uri(before)
         for log, level in zip(noisy, levels, strict=True):
             log.setLevel(level)
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Hold a SQLite store alone: two processes that lay out its tables at the same time break each other."""
+    file = sqlite_file(uri)
+    if file is None or sys.platform == "win32":
+        yield
+        return
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with file.with_name(f".{file.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed, or the process dies
+        yield
 
 
 def _without_secrets(uri: str) -> str:
@@ -196,15 +237,16 @@ def input_example(catalogue: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 def _log_model(record: RunRecord, registered_name: str) -> Any:
     pins = [f"{name}=={importlib.metadata.version(name)}" for name in (*REQUIREMENTS, "propensity")]
-    model = mlflow.pyfunc.log_model(
-        name="model",
-        loader_module="propensity.bundle",
-        data_path=str(record.folder / "bundle"),
-        signature=signature(record.catalogue),
-        input_example=input_example(record.catalogue),
-        pip_requirements=pins,
-        registered_model_name=registered_name,
-    )
+    with redirect_stderr(io.StringIO()):  # MLflow announces the registration there, whatever its log level
+        model = mlflow.pyfunc.log_model(
+            name="model",
+            loader_module="propensity.bundle",
+            data_path=str(record.folder / "bundle"),
+            signature=signature(record.catalogue),
+            input_example=input_example(record.catalogue),
+            pip_requirements=pins,
+            registered_model_name=registered_name,
+        )
     if model.signature is None:
         raise EnvironmentFailedError("tracking: MLflow stored the model without a signature. Update mlflow.")
     return model
@@ -218,7 +260,10 @@ def fetch_bundle(model_uri: str, *, uri: str, into: Path) -> Path:
     DataError
         When there is no such model, or it holds no bundle.
     """
-    with _store(uri):
+    file = sqlite_file(uri)
+    if file is not None and not file.exists():
+        raise DataError(f"--model: there is no MLflow store at {file} to find {model_uri} in. Name it: --tracking-uri.")
+    with _store(absolute_uri(uri)):
         try:
             local = Path(mlflow.artifacts.download_artifacts(artifact_uri=model_uri, dst_path=str(into)))
         except mlflow.MlflowException as error:
@@ -228,9 +273,3 @@ def fetch_bundle(model_uri: str, *, uri: str, into: Path) -> Path:
     if not found:
         raise DataError(f"--model: {model_uri} holds no model bundle. Name a model that 'propensity train' registered.")
     return found[0].parent
-
-
-def registered_version(name: str, alias: str, *, uri: str) -> str:
-    """The version that an alias of a registered model points to."""
-    with _store(uri):
-        return str(mlflow.MlflowClient().get_model_version_by_alias(name, alias).version)
