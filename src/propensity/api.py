@@ -143,6 +143,7 @@ def score(
         out=Path(out) if out is not None else None,
         runs=Path(runs) if runs is not None else None,
         tracking_uri=tracking_uri,
+        today=datetime.now(UTC),
         progress=progress,
     )
 
@@ -184,6 +185,7 @@ def explain(
         model=model,
         runs=Path(runs) if runs is not None else None,
         tracking_uri=tracking_uri,
+        today=datetime.now(UTC),
     )
 
 

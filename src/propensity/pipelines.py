@@ -2,7 +2,8 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -10,15 +11,18 @@ from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
+import duckdb
 import numpy as np
 import pandas as pd
+import pyarrow as pa
+from ibis.common.exceptions import IbisError
 
 from propensity.bundle import Bundle, load_bundle, save_bundle
 from propensity.cohort import FunnelStep
 from propensity.config import Study, fingerprint, meaning_fingerprint, resolve_path
 from propensity.data.snapshot import SnapshotRows
 from propensity.data.tables import Tables, open_tables
-from propensity.errors import BundleError, DataError, InputError
+from propensity.errors import BundleError, DataError, EnvironmentFailedError, InputError
 from propensity.explain.contributions import contributions, to_points
 from propensity.explain.reasons import reason_text, scorecard_reasons
 from propensity.features.matrix import FeaturePlan, Frame
@@ -142,6 +146,25 @@ class CustomerExplanation:
         return f"{head}\n{self.contributions.head(15).to_string(index=False)}"
 
 
+@contextmanager
+def _engine_errors() -> Iterator[None]:
+    """Tell the user what the engine could not do with the tables, in place of a traceback."""
+    try:
+        yield
+    except (duckdb.OutOfMemoryException, duckdb.IOException, duckdb.FatalException) as error:
+        raise EnvironmentFailedError(f"the engine failed: {_first_line(error)}") from error
+    except (duckdb.Error, IbisError, pa.ArrowInvalid) as error:
+        raise DataError(
+            f"data: the tables cannot be read as the study says: {_first_line(error)}\n"
+            "Compare the types of the columns that the study names (propensity check), or state their format."
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+@_engine_errors()
 def check(study: Study, *, today: datetime | None = None, progress: Progress = logger.info) -> CheckResult:
     """Look at a study's tables and draw its cohorts, without training.
 
@@ -200,6 +223,7 @@ def funnel_table(funnels: list[dict[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+@_engine_errors()
 def train(
     study: Study,
     *,
@@ -540,6 +564,7 @@ def _require_fit(study: Study, bundle: Bundle, where: Path) -> None:
         )
 
 
+@_engine_errors()
 def score(
     study: Study,
     *,
@@ -549,6 +574,7 @@ def score(
     out: Path | None = None,
     runs: Path | None = None,
     tracking_uri: str | None = None,
+    today: datetime | None = None,
     progress: Progress = logger.info,
 ) -> ScoreResult:
     """Rank the prospects as of a date (or the rows of a file, for a snapshot study).
@@ -567,6 +593,8 @@ def score(
         Where to write the list (``.parquet`` or ``.csv``), with its manifest beside it.
     runs : Path, optional
         Where the study's runs are; default ``runs/<study>``.
+    today : datetime, optional
+        Records after this instant are impossible: counted and left out, as in training.
 
     Returns
     -------
@@ -592,7 +620,7 @@ def score(
             raise InputError("--as-of: the date to score at is needed, such as --as-of 2025-09-01.")
         if data is not None:
             raise InputError("--data: is for snapshot studies; this study scores its own tables. Leave it out.")
-        with open_study(study) as tables:
+        with open_study(study, today=today) as tables:
             progress(f"scoring prospects as of {format_instant(as_of, zone=study.zone)}")
             frame, steps = scoring_frame(tables, study, bundle.plan, as_of)
     _refuse_unseen(study, frame)
@@ -600,8 +628,8 @@ def score(
     manifest = _list_manifest(study, bundle, ranked, steps, as_of, frame)
     if out is not None:
         with whole_file(out.with_name(out.name + MANIFEST_SUFFIX)) as work:
-            write_list(ranked, out)
             work.write_text(to_json(manifest), encoding="utf-8")
+            write_list(ranked, out)
     return ScoreResult(path=out, prospects=ranked, manifest=manifest)
 
 
@@ -614,6 +642,7 @@ def _refuse_unseen(study: Study, frame: Frame) -> None:
             )
 
 
+@_engine_errors()
 def explain(
     study: Study,
     customer: str,
@@ -622,6 +651,7 @@ def explain(
     model: str | None = None,
     runs: Path | None = None,
     tracking_uri: str | None = None,
+    today: datetime | None = None,
 ) -> CustomerExplanation:
     """Take one prospect's score apart.
 
@@ -650,7 +680,7 @@ def explain(
     if study.is_snapshot:
         frame, _ = _snapshot_list(study, read_snapshot_rows(study), bundle.plan)
     else:
-        with open_study(study) as tables:
+        with open_study(study, today=today) as tables:
             as_of = as_of or latest_scorable(study, until=tables.until)
             frame, _ = scoring_frame(tables, study, bundle.plan, as_of)
     found = np.flatnonzero(frame.keys["customer_id"].astype(str).to_numpy() == customer)
@@ -694,6 +724,7 @@ def _take_apart(bundle: Bundle, row: Frame, customer: str, study: Study, as_of: 
     )
 
 
+@_engine_errors()
 def catalogue(study: Study, *, now: datetime) -> pd.DataFrame:
     """The features that the study's train cohorts give: name, description, window, source, share missing."""
     scorecard = load_rules(study)
