@@ -1,0 +1,54 @@
+# make demo    simulate a market, train, score, write the report, and print where to look
+# make test    install what tests need and run them all: the fast half, then the slow half
+# make check   lint, types and import contracts
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+FAST := $(BIN)/python -m pytest -m "not slow"
+SLOW := $(BIN)/python -m pytest -m slow
+
+.PHONY: demo test test-fast test-slow check lock clean install install-dev
+
+demo: install
+	$(BIN)/propensity demo --out demo
+
+test: test-fast test-slow
+
+test-fast: install-dev
+	$(FAST)
+
+test-slow: install-dev
+	$(SLOW)
+
+check: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+install: $(VENV)/run.stamp
+
+install-dev: $(VENV)/dev.stamp
+
+$(VENV)/run.stamp: requirements/run.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/run.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+$(VENV)/dev.stamp: requirements/dev.lock pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.lock
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --editable .
+	touch $@
+
+# Plain pins with hashes, and no address of any registry.
+LOCK := $(BIN)/pip-compile --quiet --upgrade --generate-hashes --strip-extras --allow-unsafe --no-header --no-emit-options \
+	--no-emit-index-url --no-emit-find-links --no-emit-trusted-host
+lock: install-dev
+	$(LOCK) --output-file requirements/run.lock pyproject.toml
+	$(LOCK) --extra dev --output-file requirements/dev.lock pyproject.toml
+
+clean:
+	rm -rf $(VENV) build dist demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
