@@ -6,13 +6,16 @@ One spec per section; a function takes the spec that it needs, not the whole stu
 import difflib
 import os
 import re
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self, get_args
 from zoneinfo import ZoneInfo, available_timezones
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, PlainSerializer, field_validator, model_validator
+from pydantic.json_schema import SkipJsonSchema
 
 from propensity.temporal import Duration, label_window, maturity, to_instant
 from propensity.yaml_spec import Spec, read_yaml_spec, require
@@ -34,17 +37,39 @@ def _read_list(value: Any) -> Any:
     return value if isinstance(value, list | tuple) else [value]
 
 
+def _read_day(value: Any) -> date:
+    if isinstance(value, date):
+        return value
+    # A number is no date, though pydantic would read one as seconds since 1970.
+    for read in (date.fromisoformat, datetime.fromisoformat):
+        with suppress(TypeError, ValueError):
+            return read(value)
+    raise ValueError("not a date: write it as 2025-07-01")
+
+
+def _read_days(value: Any) -> Any:
+    return [value] if isinstance(value, date | str) else value
+
+
+# Where the YAML may say more than the spec holds, the JSON Schema says what may be written.
+Percent = Annotated[str, Field(pattern=r"^\s*\d+(\.\d+)?\s*%\s*$")]
 _DURATION_SCHEMA = {"type": "string", "pattern": r"^\d+(h|d|w|mo|y)$", "examples": ["30d", "1mo", "160h"]}
 Span = Annotated[
     Duration,
     BeforeValidator(_read_duration, json_schema_input_type=str),
+    PlainSerializer(str, return_type=str),
     Field(json_schema_extra=_DURATION_SCHEMA),
 ]
-Share = Annotated[float, BeforeValidator(_read_share_or_count), Field(ge=0, le=1)]
-Texts = Annotated[tuple[str, ...], BeforeValidator(_read_list)]
+Share = Annotated[
+    float, BeforeValidator(_read_share_or_count, json_schema_input_type=float | Percent), Field(ge=0, le=1)
+]
+Capacity = Annotated[float, BeforeValidator(_read_share_or_count, json_schema_input_type=float | Percent), Field(gt=0)]
+Texts = Annotated[tuple[str, ...], BeforeValidator(_read_list, json_schema_input_type=tuple[str, ...] | str)]
 Scalar = str | int | float | bool
-Day = datetime | date
-MODEL_CHOICES = ("single_indicator", "scorecard", "logistic", "lightgbm", "blend")
+Scalars = Annotated[tuple[Scalar, ...], BeforeValidator(_read_list, json_schema_input_type=tuple[Scalar, ...] | Scalar)]
+Day = Annotated[datetime | date, BeforeValidator(_read_day)]
+ModelName = Literal["single_indicator", "scorecard", "logistic", "lightgbm", "blend"]
+MODEL_CHOICES: tuple[ModelName, ...] = get_args(ModelName)
 
 
 class CsvSpec(Spec):
@@ -70,7 +95,7 @@ class FirstSpec(Spec):
 
 
 class TableSpec(Spec):
-    """A table made out of source tables: read or stacked, numbered, joined, typed, computed, filtered, in this order."""
+    """A table made out of others: read or stacked, numbered, joined, typed, computed, filtered, in this order."""
 
     file: str | None = None
     union: Texts = ()
@@ -91,14 +116,17 @@ class TableSpec(Spec):
         return self
 
 
+AttributeType = Literal["date", "number", "text_number", "category", "ordinal", "boolean"]
+
+
 class AttributeSpec(Spec):
     """One attribute of a customer: its type, its source column, and the values that mean "not given"."""
 
-    type: Literal["date", "number", "text_number", "category", "ordinal", "boolean"]
+    type: AttributeType
     column: str | None = None
-    missing: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ()
+    missing: Scalars = ()
     order: tuple[str, ...] = ()
-    true_values: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ("true", "t", "yes", "y", "1")
+    true_values: Scalars = ("true", "t", "yes", "y", "1")
     format: str | None = None
     feature: Literal["age", "days_since"] | None = None
     label: str | None = None
@@ -112,11 +140,21 @@ class AttributeSpec(Spec):
         return "age" if birth else f"days_since_{name}"
 
 
+def _require_free(names: Iterable[str], taken: tuple[str, ...]) -> None:
+    """Inside a validator: raise when a user's name is one that the canonical tables use."""
+    for name in names:
+        if name in taken:
+            raise ValueError(f"the name '{name}' is in use by the canonical tables: give the column another name")
+
+
 def _read_attribute(value: Any) -> Any:
     return {"type": value} if isinstance(value, str) else value
 
 
-Attributes = dict[str, Annotated[AttributeSpec, BeforeValidator(_read_attribute)]]
+Attributes = dict[
+    str,
+    Annotated[AttributeSpec, BeforeValidator(_read_attribute, json_schema_input_type=AttributeSpec | AttributeType)],
+]
 
 
 class CustomersSpec(Spec):
@@ -127,6 +165,17 @@ class CustomersSpec(Spec):
     known_from: str | None = None
     known_from_format: str | None = None
     attributes: Attributes = {}
+
+    @field_validator("attributes")
+    @classmethod
+    def _names_are_free(cls, value: Attributes) -> Attributes:
+        names = [attribute.feature_name(name) for name, attribute in value.items()]
+        _require_free(
+            [*value, *names], ("customer_id", "known_from", "first_known", "tenure_days", "code", "row_position")
+        )
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two attributes would be the feature {twice[0]!r}: remove one, or name its 'feature'")
+        return value
 
 
 class RecordsSpec(Spec):
@@ -139,6 +188,15 @@ class RecordsSpec(Spec):
     available_at: str | None = None
     attributes: tuple[str, ...] = ()
     labels: dict[str, str] = {}
+    _own_columns: ClassVar[tuple[str, ...]] = ()
+
+    @field_validator("attributes")
+    @classmethod
+    def _names_are_free(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        _require_free(value, ("customer_id", "occurred_at", "available_at", *cls._own_columns))
+        if len(set(value)) < len(value):
+            raise ValueError("name each attribute once")
+        return value
 
 
 class EventsSpec(RecordsSpec):
@@ -146,6 +204,7 @@ class EventsSpec(RecordsSpec):
 
     kind: str
     initiated_by: str | None = None
+    _own_columns: ClassVar[tuple[str, ...]] = ("kind", "initiated_by")
 
 
 class PurchasesSpec(RecordsSpec):
@@ -153,6 +212,7 @@ class PurchasesSpec(RecordsSpec):
 
     product: str
     amount: str | None = None
+    _own_columns: ClassVar[tuple[str, ...]] = ("product", "amount_units")
 
 
 class DataSpec(Spec):
@@ -165,7 +225,7 @@ class DataSpec(Spec):
     customers: CustomersSpec
     events: EventsSpec | None = None
     purchases: PurchasesSpec | None = None
-    missing: tuple[Scalar, ...] = ()
+    missing: Scalars = ()
     recorded_until: Day | None = None
     max_unreadable: Share = 0.01
     max_unseen: Share = 0.05
@@ -221,18 +281,23 @@ class EventOutcomeSpec(Spec):
     where: str | None = None
 
 
+def _read_product(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
 class OutcomeSpec(Spec):
     """What counts as buying, and when: a product, an event, or the label column of a snapshot."""
 
     product: Annotated[
-        tuple[str, ...] | MatchSpec | None, BeforeValidator(lambda v: [v] if isinstance(v, str) else v)
+        tuple[str, ...] | MatchSpec | None,
+        BeforeValidator(_read_product, json_schema_input_type=tuple[str, ...] | str | MatchSpec | None),
     ] = None
     event: EventOutcomeSpec | None = None
     column: str | None = None
-    positive: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = (1, "1", "yes", "true", "True", True)
+    positive: Scalars = (1, "1", "yes", "true", "True", True)
     horizon: Span | None = None
-    gap: Span = Duration(0, "d")
-    reporting_lag: Span = Duration(0, "d")
+    gap: Span = Field(default=Duration(0, "d"), json_schema_extra={"default": "0d"})
+    reporting_lag: Span = Field(default=Duration(0, "d"), json_schema_extra={"default": "0d"})
 
     @model_validator(mode="after")
     def _one_outcome(self) -> Self:
@@ -261,7 +326,10 @@ class CutoffRange(Spec):
 class CutoffsSpec(Spec):
     """Train cutoffs, then one for validation, then one for test; `list` is where the prospect list is made."""
 
-    train: Annotated[CutoffRange | tuple[Day, ...], BeforeValidator(lambda v: [v] if isinstance(v, date) else v)]
+    train: Annotated[
+        CutoffRange | tuple[Day, ...],
+        BeforeValidator(_read_days, json_schema_input_type=CutoffRange | tuple[Day, ...] | Day),
+    ]
     validation: Day
     test: Day
     list: Day | None = None
@@ -271,9 +339,9 @@ class SplitSpec(Spec):
     """How a snapshot is split: by a column's values, by an order (`rows`: as they stand), or into folds."""
 
     column: str | None = None
-    train: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ("train",)
-    validation: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ()
-    test: Annotated[tuple[Scalar, ...], BeforeValidator(_read_list)] = ("test",)
+    train: Scalars = ("train",)
+    validation: Scalars = ()
+    test: Scalars = ("test",)
     order: str | None = None
     shares: tuple[float, float, float] = (0.6, 0.2, 0.2)
     folds: int | None = Field(default=None, ge=2, le=20)
@@ -288,10 +356,15 @@ class SplitSpec(Spec):
         return self
 
 
+_WINDOWS = ("30d", "90d", "365d")
+
+
 class FeaturesSpec(Spec):
     """Windows that behaviour and purchases are counted in, and how many categories get features of their own."""
 
-    windows: tuple[Span, ...] = tuple(Duration.parse(text) for text in ("30d", "90d", "365d"))
+    windows: tuple[Span, ...] = Field(
+        default=tuple(Duration.parse(text) for text in _WINDOWS), json_schema_extra={"default": list(_WINDOWS)}
+    )
     top_categories: int = Field(default=12, ge=1, le=1000)
 
     @field_validator("windows")
@@ -305,7 +378,7 @@ class FeaturesSpec(Spec):
 class ContactSpec(Spec):
     """How many prospects can be contacted, what a contact costs, and what a purchase is worth (in money)."""
 
-    capacity: Annotated[float, BeforeValidator(_read_share_or_count), Field(gt=0)] = 0.1
+    capacity: Capacity = 0.1
     cost: float | None = Field(default=None, ge=0)
     value: float | None = Field(default=None, ge=0)
 
@@ -341,7 +414,7 @@ class Study(Spec):
     study: str = Field(pattern=_NAME)
     about: str | None = None
     simulated: bool = False
-    seed: int = Field(default=0, ge=0)
+    seed: int = Field(default=0, ge=0, lt=2**31)
     data: DataSpec
     target: TargetSpec = TargetSpec()
     outcome: OutcomeSpec
@@ -352,11 +425,11 @@ class Study(Spec):
     scorecard: str | None = None
     stages: dict[str, str] | None = None
     segments: dict[str, str] = {}
-    models: tuple[Literal["single_indicator", "scorecard", "logistic", "lightgbm", "blend"], ...] = MODEL_CHOICES
+    models: tuple[ModelName, ...] = MODEL_CHOICES
     contact: ContactSpec = ContactSpec()
     points: PointsSpec = PointsSpec()
     tracking: TrackingSpec = TrackingSpec()
-    path: Path = Field(default=Path("study.yaml"), exclude=True, json_schema_extra={"readOnly": True})
+    path: SkipJsonSchema[Path] = Field(default=Path("study.yaml"), exclude=True)
 
     @property
     def is_snapshot(self) -> bool:
@@ -404,6 +477,14 @@ class Study(Spec):
             cutoff, gap=outcome.gap, horizon=self.outcome.horizon, reporting_lag=outcome.reporting_lag, zone=self.zone
         )
 
+    @model_validator(mode="before")
+    @classmethod
+    def _no_path(cls, given: Any) -> Any:
+        """`path` is filled in by `load_study`; in a file it is an unknown key."""
+        if isinstance(given, dict):
+            require("path" not in given, "unknown key 'path' in the study; remove it", ("path",))
+        return given
+
     @model_validator(mode="after")
     def _snapshot_or_temporal(self) -> Self:
         if self.is_snapshot:
@@ -428,7 +509,12 @@ class Study(Spec):
                 "an outcome that is an event needs events",
                 ("outcome",),
             )
-            self._check_embargo()
+            require(
+                self.data.customers.known_from != "first_purchase" or self.data.purchases is not None,
+                "known_from: first_purchase needs purchases",
+                ("data", "customers", "known_from"),
+            )
+            self._check_cutoffs()
         return self
 
     @model_validator(mode="after")
@@ -440,9 +526,15 @@ class Study(Spec):
         require(len(set(self.models)) == len(self.models) and self.models, "name each model once", ("models",))
         return self
 
-    def _check_embargo(self) -> None:
+    def _check_cutoffs(self) -> None:
+        """That cutoffs go forward in time, with the embargo between the splits."""
         cutoffs = self.cutoff_instants()
-        require(bool(cutoffs["train"]), "name at least one train cutoff", ("cutoffs", "train"))
+        train = cutoffs["train"]
+        require(bool(train), "name at least one train cutoff", ("cutoffs", "train"))
+        require(len(set(train)) == len(train), "name each train cutoff once", ("cutoffs", "train"))
+        if self.cutoffs and isinstance(self.cutoffs.train, CutoffRange):
+            last = to_instant(self.cutoffs.train.last, zone=self.zone)
+            require(train[0] <= last, "the first train cutoff comes after the last", ("cutoffs", "train", "last"))
         for earlier, later in (("train", "validation"), ("validation", "test")):
             end, start = self.matures_at(cutoffs[earlier][-1]), cutoffs[later][0]
             require(

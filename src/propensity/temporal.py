@@ -14,9 +14,10 @@ from zoneinfo import ZoneInfo
 _UNITS = {"h": "hours", "d": "days", "w": "weeks", "mo": "months", "y": "years"}
 _DURATION = re.compile(r"^\s*(\d+)\s*(h|d|w|mo|y)\s*$")
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_CENTURY = 36_525
 
 
-@dataclass(frozen=True, order=True)
+@dataclass(frozen=True)
 class Duration:
     """A length of time in one unit: ``160h``, ``30d``, ``4w``, ``1mo``, ``1y``.
 
@@ -37,7 +38,10 @@ class Duration:
         found = _DURATION.match(str(text))
         if not found:
             raise ValueError(f"{text!r} is not a duration: write a whole number and h, d, w, mo or y, such as 30d")
-        return cls(count=int(found[1]), unit=found[2])
+        duration = cls(count=int(found[1]), unit=found[2])
+        if duration.approximate_days > _CENTURY:
+            raise ValueError(f"{text!r} is longer than a century")
+        return duration
 
     def __str__(self) -> str:
         return f"{self.count}{self.unit}"
@@ -56,7 +60,8 @@ class Duration:
     def after(self, instant: datetime, *, zone: ZoneInfo, times: int = 1) -> datetime:
         """`instant` plus `times` of this duration, in UTC (negative `times` go back)."""
         count = self.count * times
-        if self.unit == "h":
+        # Nothing added is the same instant, also in the hour that a clock set back shows twice.
+        if self.unit == "h" or count == 0:
             return instant + timedelta(hours=count)
         local = instant.astimezone(zone).replace(tzinfo=None)
         if self.unit in ("d", "w"):

@@ -22,7 +22,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from propensity.errors import ConfigError
 
 _VARIABLE = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)(?::-([^}]*))?\}")
-_DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
+_DATE = re.compile(r"\b(\d{4})-(\d{1,2})-(\d{1,2})\b")
 
 
 class Spec(BaseModel):
@@ -78,7 +78,8 @@ def read_yaml_spec(path: Path, spec: type[T]) -> T:
     except ValueError as error:  # a date such as 2025-13-01
         raise ConfigError(f"{path}:{_line_of_bad_date(text)}: not a date: {error}.") from None
     if not isinstance(tree, dict):
-        raise ConfigError(f"{path}:1: found {type(tree).__name__}, expected a mapping of keys such as 'study:'.")
+        found = "an empty file" if tree is None else f"a {type(tree).__name__}"
+        raise ConfigError(f"{path}:1: found {found}, expected a mapping of keys such as 'study:'.")
     plain = _plain(tree, path)
     try:
         return spec.model_validate(plain)
@@ -104,7 +105,7 @@ def _plain(node: Any, path: Path) -> Any:
 
 def _expand(text: str, path: Path) -> str:
     def value(found: re.Match[str]) -> str:
-        given = os.environ.get(found[1], found[2])
+        given: str | None = os.environ.get(found[1], found[2])
         if given is None:
             lines = path.read_text(encoding="utf-8").splitlines()
             line = next((n for n, line in enumerate(lines, start=1) if found[0] in line), 1)
@@ -122,10 +123,9 @@ def _finding(path: Path, tree: Any, detail: ErrorDetails, spec: type[BaseModel])
     if kind == "extra_forbidden":
         known = _known_keys(spec, keys[:-1])
         near = difflib.get_close_matches(str(keys[-1]), known, n=1)
-        hint = (
-            f"did you mean '{near[0]}'?" if near else f"expected one of: {', '.join(sorted(known))}." if known else ""
-        )
-        return f"{path}:{_line(tree, keys)}: unknown key '{keys[-1]}' in {'.'.join(map(str, keys[:-1])) or 'the study'}; {hint}"
+        hint = f"did you mean '{near[0]}'?" if near else f"expected one of: {', '.join(sorted(known))}."
+        section = ".".join(map(str, keys[:-1])) or "the study"
+        return f"{path}:{_line(tree, keys)}: unknown key '{keys[-1]}' in {section}; {hint}"
     if kind == "missing":
         missing = detail["loc"][-1]
         return f"{path}:{_line(tree, keys)}: {where}: the key '{missing}' is missing; add it."
@@ -151,14 +151,16 @@ def _keys_in_file(tree: Any, loc: typing.Iterable[Any]) -> list[Any]:
 
 
 def _line(tree: Any, keys: list[Any]) -> int:
-    line, node = 0, tree
+    line: int = 0
+    node: Any = tree
     for key in keys:
         try:
-            line = node.lc.key(key)[0] if isinstance(node, Mapping) else node.lc.item(key)[0]
+            position = node.lc  # where ruamel.yaml found the keys of a mapping, the items of a list
+            line = position.key(key)[0] if isinstance(node, Mapping) else position.item(key)[0]
         except (AttributeError, KeyError, TypeError):
             break
         node = node[key]
-    return int(line) + 1
+    return line + 1
 
 
 def _known_keys(spec: Any, keys: list[Any]) -> set[str]:
@@ -205,7 +207,7 @@ def _line_of_bad_date(text: str) -> int:
     for number, line in enumerate(text.splitlines(), start=1):
         for found in _DATE.findall(line):
             try:
-                date.fromisoformat(found)
+                date(*map(int, found))
             except ValueError:
                 return number
     return 1

@@ -1,1 +1,1 @@
-""""""
+"""Tables: sources, roles, checks, and the one door to dated rows."""

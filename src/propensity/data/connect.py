@@ -6,7 +6,8 @@ zeros of a key survive); the study's roles give every column its type.
 
 import difflib
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
@@ -18,6 +19,7 @@ import pandas as pd
 import pyarrow as pa
 
 from propensity.config import CsvSpec, DataSpec, JoinSpec, TableSpec
+from propensity.data.values import read_number, read_text, read_text_number
 from propensity.errors import DataError
 
 MICROSECONDS_PER_DAY = 86_400_000_000
@@ -33,20 +35,25 @@ class Express(Protocol):
         """The expression `text` over `table`: a boolean to filter by, or any value where not `condition`."""
 
 
-@ibis.udf.scalar.builtin(name="try_strptime", signature=((dt.string, dt.string), _INSTANT))
+@ibis.udf.scalar.builtin(name="try_strptime", signature=((dt.string, dt.string), _INSTANT))  # type: ignore[untyped-decorator]
 def _try_strptime(text: Any, form: Any) -> Any: ...
 
 
-@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, _INSTANT), _ZONED))
+@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, _INSTANT), _ZONED))  # type: ignore[untyped-decorator]
 def _at_zone(zone: Any, local: Any) -> Any: ...
 
 
-@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, _ZONED), _INSTANT))
+@ibis.udf.scalar.builtin(name="timezone", signature=((dt.string, _ZONED), _INSTANT))  # type: ignore[untyped-decorator]
 def _in_zone(zone: Any, instant: Any) -> Any: ...
 
 
-@ibis.udf.scalar.builtin(name="epoch_us", signature=((_INSTANT,), dt.int64))
+@ibis.udf.scalar.builtin(name="epoch_us", signature=((_INSTANT,), dt.int64))  # type: ignore[untyped-decorator]
 def _epoch_us(instant: Any) -> Any: ...
+
+
+def utc_to_local(instant: ir.TimestampValue, zone: ZoneInfo) -> ir.TimestampValue:
+    """A naive UTC timestamp as a naive local one."""
+    return instant if zone.key == "UTC" else _in_zone(zone.key, instant.cast(_ZONED))
 
 
 def parse_text_time(text: ir.StringValue, form: str | None) -> ir.TimestampValue:
@@ -66,8 +73,7 @@ def epoch_microseconds(instant: ir.TimestampValue) -> ir.IntegerValue:
 
 def local_day(instant: ir.TimestampValue, zone: ZoneInfo) -> ir.IntegerValue:
     """The day number (days since 1970-01-01) of a naive UTC timestamp on the calendar of `zone`."""
-    local = instant if zone.key == "UTC" else _in_zone(zone.key, instant.cast(_ZONED))
-    return _epoch_us(local) // MICROSECONDS_PER_DAY
+    return _epoch_us(utc_to_local(instant, zone)) // MICROSECONDS_PER_DAY
 
 
 class Source:
@@ -90,7 +96,11 @@ class Source:
         self._made: dict[str, ir.Table] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="propensity-")
         self.connection = self._connect(memory_limit)
-        self._found = self._find_tables()
+        try:
+            self._found = self._find_tables()
+        except BaseException:
+            self.close()
+            raise
 
     def close(self) -> None:
         """Close the connection and remove what was spilled to disk."""
@@ -105,7 +115,7 @@ class Source:
                 known = sorted({*self._spec.tables, *self._found})
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(known) or 'none'}."
-                raise DataError(f"{place}: there is no table '{name}' in {self._spec.source}. {hint}")
+                raise DataError(f"{place}: there is no table '{name}' in {_without_secrets(self._spec.source)}. {hint}")
             self._made[name] = self._make(name, spec) if spec else self._found[name]()
         return self._made[name]
 
@@ -156,24 +166,48 @@ class Source:
             remote = ibis.connect(url)
             names = remote.list_tables()
         except Exception as error:  # the message of a driver may hold the password
-            scheme = url.split("://", maxsplit=1)[0]
-            raise DataError(f"data.source: cannot connect to {scheme}://… ({type(error).__name__}).") from None
+            raise DataError(
+                f"data.source: cannot connect to {_without_secrets(url)} ({type(error).__name__}). Check the address, "
+                "and that Ibis's back end for it is installed."
+            ) from None
+        return {name: self._reader(self._copy, remote, name) for name in names}
 
-        def copy(name: str) -> ir.Table:
-            return self.connection.create_table(f"remote_{name}", remote.table(name).to_pyarrow_batches())
-
-        return {name: self._reader(copy, name) for name in names}
+    def _copy(self, remote: Any, name: str) -> ir.Table:
+        # Ibis 12's own create_table would hold all batches in memory.
+        self.connection.con.register("incoming", remote.table(name).to_pyarrow_batches())
+        copied = self.connection.create_table(f"remote_{name}", self.connection.table("incoming"))
+        self.connection.con.unregister("incoming")
+        return copied
 
     def _find_files(self, folder: Path) -> dict[str, Callable[[], ir.Table]]:
         found: dict[str, Callable[[], ir.Table]] = {}
-        for entry in sorted(folder.iterdir()):
-            if entry.is_dir() and any(entry.glob("*.parquet")):
-                found[entry.name] = self._reader(self._read_parquet, str(entry / "*.parquet"))
-            elif entry.suffix == ".parquet":
-                found[entry.stem] = self._reader(self._read_parquet, str(entry))
-            elif entry.suffix in _TEXT:
-                found[entry.stem] = self._reader(self._read_text, entry, self._spec.csv, ())
+        origins: dict[str, Path] = {}
+        for entry in sorted(entry for entry in folder.iterdir() if not entry.name.startswith(".")):
+            name, reader = self._file_reader(entry)
+            if reader is None:
+                continue
+            if name in found:
+                reader = self._reader(self._refuse_ambiguous, name, origins[name], entry)
+            found[name], origins[name] = reader, entry
         return found
+
+    def _file_reader(self, entry: Path) -> tuple[str, Callable[[], ir.Table] | None]:
+        """The name of the table that a file or folder holds, and how it is read (None: not at all)."""
+        if entry.is_dir():
+            holds = any(entry.glob("*.parquet"))
+            return entry.name, self._reader(self._read_parquet, str(entry / "*.parquet")) if holds else None
+        if entry.suffix.lower() == ".parquet":
+            return entry.stem, self._reader(self._read_parquet, str(entry))
+        if entry.suffix.lower() in _TEXT:
+            return entry.stem, self._reader(self._read_text, entry, self._spec.csv, ())
+        return entry.stem, None
+
+    @staticmethod
+    def _refuse_ambiguous(name: str, one: Path, other: Path) -> ir.Table:
+        raise DataError(
+            f"data.source: the table '{name}' could be {one.name} or {other.name}. Remove one, or name the file under "
+            "data.tables."
+        )
 
     @staticmethod
     def _reader(function: Callable[..., ir.Table], *args: Any, **kwargs: Any) -> Callable[[], ir.Table]:
@@ -188,12 +222,16 @@ class Source:
     def _read_text(self, path: Path, csv: CsvSpec, columns: tuple[str, ...]) -> ir.Table:
         options: dict[str, Any] = {"names": list(columns)} if columns else {}
         try:
-            return self.connection.read_csv(
+            table = self.connection.read_csv(
                 str(path), all_varchar=True, delim=csv.separator, header=csv.header, **options
             )
         except Exception as error:
-            first = str(error).strip().splitlines()[0]
-            raise DataError(f"{path}: cannot be read as delimited text: {first}") from None
+            raise DataError(f"{path}: cannot be read as delimited text: {_first_line(error)}") from None
+        if columns and len(columns) != len(table.columns):
+            raise DataError(
+                f"{path}: {len(columns)} names under 'columns' for {len(table.columns)} columns. Name every column."
+            )
+        return table
 
     def _make(self, name: str, spec: TableSpec) -> ir.Table:
         place = f"data.tables.{name}"
@@ -211,11 +249,10 @@ class Source:
             table = table.filter(self._express(spec.where, table, f"{place}.where"))
         if spec.first:
             require_columns(table, [spec.first.key, spec.first.order], place=f"{place}.first")
-            table = table.filter(table[spec.first.key].notnull())
+            table = with_all(table, [spec.first.key])
             # All columns break ties, so that the row kept does not depend on the order of rows.
             order = [spec.first.order, *[column for column in table.columns if column != spec.first.order]]
-            ranked = table.mutate(first_rank=ibis.row_number().over(group_by=spec.first.key, order_by=order))
-            table = ranked.filter(ranked.first_rank == 0).drop("first_rank")
+            table = first_of_each(table, spec.first.key, order=order)
         if spec.drop:
             require_columns(table, spec.drop, place=f"{place}.drop")
             table = table.drop(*spec.drop)
@@ -228,7 +265,7 @@ class Source:
                 if set(part.columns) != set(parts[0].columns):
                     different = sorted(set(part.columns) ^ set(parts[0].columns))
                     raise DataError(f"{place}.union: {name} and {spec.union[0]} differ in columns {different}.")
-            return ibis.union(*[part.select(*parts[0].columns) for part in parts]) if len(parts) > 1 else parts[0]
+            return _stack(parts, place=f"{place}.union")
         file = self._path / str(spec.file)
         if not file.exists():
             raise DataError(f"{place}.file: {file} does not exist. Put the file there, or change its name.")
@@ -242,20 +279,66 @@ class Source:
         require_columns(table, pairs.keys(), place=f"{place}.join.on")
         require_columns(other, pairs.values(), place=f"{place}.join.on ({join.table})")
         keys = list(pairs.values())
-        doubles = other.group_by(keys).agg(n=ibis._.count()).filter(ibis._.n > 1).count()
-        if count := to_count(doubles):
+        if count := count_repeated(with_all(other, keys), keys):
             raise DataError(
                 f"{place}.join: {join.table} has {count:,} values of {', '.join(keys)} more than once, so that rows "
                 "would be doubled. Join on a key that is unique there."
             )
-        kept = [column for column in other.columns if column in keys or column not in table.columns]
-        joined = table.join(other.select(*kept), [table[a] == other[b] for a, b in pairs.items()], how=join.how)
-        return joined.drop(*[column for column in joined.columns if column.endswith("_right")])
+        new = [column for column in other.columns if column not in table.columns]
+        renamed = other.select(
+            **{f"join_key_{i}": other[key] for i, key in enumerate(keys)}, **{name: other[name] for name in new}
+        )
+        matches = [_alike(table[mine], renamed[f"join_key_{i}"]) for i, mine in enumerate(pairs)]
+        return table.join(renamed, matches, how=join.how).select(*table.columns, *new)
+
+
+def _alike(left: ir.Value, right: ir.Value) -> ir.BooleanValue:
+    """Whether two keys are equal; as texts where only one of them is text."""
+    if left.type().is_string() != right.type().is_string():
+        return read_text(left) == read_text(right)
+    return left == right
+
+
+def _stack(parts: list[ir.Table], *, place: str) -> ir.Table:
+    """Tables of the same columns below one another, in the order of the first; types are widened where they differ."""
+    if len(parts) == 1:
+        return parts[0]
+    types = {}
+    for name in parts[0].columns:
+        found = [part[name].type() for part in parts]
+        try:
+            types[name] = dt.highest_precedence(found)
+        except TypeError:
+            kinds = " and ".join(sorted({str(kind) for kind in found}))
+            raise DataError(
+                f"{place}: the column '{name}' is {kinds}. Give it one type in all of them (data.tables.….types)."
+            ) from None
+    return ibis.union(*[part.select(**{n: part[n].cast(kind) for n, kind in types.items()}) for part in parts])
+
+
+def _without_secrets(url: str) -> str:
+    """A source as it may be shown: of an address only the scheme, for the rest may hold a password."""
+    return f"{url.split('://', maxsplit=1)[0]}://…" if "://" in url else url
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split("\n", maxsplit=1)[0]
+
+
+@contextmanager
+def open_source(spec: DataSpec, path: Path, *, express: Express, memory_limit: str | None = None) -> Iterator[Source]:
+    """A `Source` that is closed at the end."""
+    source = Source(spec, path, express=express, memory_limit=memory_limit)
+    try:
+        yield source
+    finally:
+        source.close()
 
 
 def to_frame(table: ir.Table) -> pd.DataFrame:
     """A table's rows as a DataFrame."""
-    return table.to_pyarrow().to_pandas()  # Ibis's own to_pandas reads an option that pandas 3 deprecates
+    frame: pd.DataFrame = table.to_pyarrow().to_pandas()  # Ibis's own reads an option that pandas 3 deprecates
+    return frame
 
 
 def to_count(number: ir.Value) -> int:
@@ -263,10 +346,27 @@ def to_count(number: ir.Value) -> int:
     return int(number.to_pyarrow().as_py() or 0)
 
 
+def first_of_each(table: ir.Table, key: str, *, order: Sequence[Any]) -> ir.Table:
+    """The first row by `order` of each value of `key`."""
+    return table.filter(ibis.row_number().over(group_by=key, order_by=order) == 0)
+
+
+def with_all(table: ir.Table, keys: Sequence[str]) -> ir.Table:
+    """The rows that have all `keys`."""
+    return table.drop_null(list(keys))
+
+
+def count_repeated(table: ir.Table, keys: Sequence[str]) -> int:
+    """How many combinations of `keys` occur more than once."""
+    counted = table.select(**{f"key_{i}": table[key] for i, key in enumerate(keys)})
+    counted = counted.group_by(counted.columns).agg(rows=ibis._.count())
+    return to_count(counted.filter(counted.rows > 1).count())
+
+
 def table_digest(table: ir.Table) -> int:
-    """A digest of a table's rows that does not depend on their order."""
+    """A digest of a table's rows that does not depend on their order: the sum of the rows' hashes."""
     row = ibis.struct({column: table[column].cast("string") for column in table.columns})
-    return int(table.select(h=row.hash()).h.bit_xor().to_pyarrow().as_py() or 0)
+    return int(table.select(h=row.hash()).h.cast("decimal(38, 0)").sum().to_pyarrow().as_py() or 0)
 
 
 def require_columns(table: ir.Table, columns: Any, *, place: str) -> None:
@@ -276,27 +376,6 @@ def require_columns(table: ir.Table, columns: Any, *, place: str) -> None:
             near = difflib.get_close_matches(column, table.columns, n=1)
             hint = f"Did you mean '{near[0]}'?" if near else f"Found: {', '.join(table.columns)}."
             raise DataError(f"{place}: there is no column '{column}'. {hint}")
-
-
-def read_number(column: ir.Value) -> ir.FloatingValue:
-    """A column as float64; text that is not a number, and NaN, are NULL."""
-    if column.type().is_string():
-        return column.strip().nullif("").try_cast("float64")
-    number = column.cast("float64")
-    return ibis.ifelse(number.isnan(), None, number) if column.type().is_floating() else number
-
-
-def read_text_number(column: ir.Value) -> ir.FloatingValue:
-    """A number out of text such as ``"$90,000 "`` or ``"(1,200)"`` (a minus); NULL where there is none."""
-    text = column.cast("string").strip()
-    digits = text.re_replace(r"[^0-9.\-]", "")
-    number = digits.nullif("").try_cast("float64")
-    return ibis.ifelse(text.startswith("(") & text.endswith(")"), -number, number)
-
-
-def read_text(column: ir.Value) -> ir.StringValue:
-    """A column as trimmed text; empty text is NULL."""
-    return column.cast("string").strip().nullif("")
 
 
 _READERS: dict[str, Callable[[ir.Value], ir.Value]] = {

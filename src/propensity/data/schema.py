@@ -10,25 +10,27 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 import ibis
+import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
 from propensity.config import AttributeSpec, CustomersSpec, DataSpec, EventsSpec, PurchasesSpec, RecordsSpec
 from propensity.data.connect import (
     Source,
+    count_repeated,
     local_to_utc,
     parse_text_time,
-    read_number,
-    read_text,
-    read_text_number,
     require_columns,
     to_count,
     to_frame,
+    utc_to_local,
 )
+from propensity.data.values import is_missing, read_key, read_number, read_text, read_text_number, scalar_text
 from propensity.errors import DataError
 from propensity.temporal import to_instant
 
 AMOUNT_UNITS = 10_000
 """Units of ``amount_units`` in one unit of money."""
+_EARLY_DAYS = 7
 
 
 @dataclass(frozen=True)
@@ -54,28 +56,17 @@ class TableFacts:
         }
 
 
-def is_missing(raw: ir.Value, special: tuple[object, ...]) -> ir.BooleanValue:
-    """Whether a raw value is one of the special values that mean "not given"."""
-    texts = [str(value) for value in special if not isinstance(value, bool)]
-    numbers = [float(value) for value in special if isinstance(value, int | float) and not isinstance(value, bool)]
-    missing = raw.cast("string").strip().isin(texts) if texts else ibis.literal(value=False)
-    if numbers and raw.type().is_numeric():
-        missing = missing | raw.cast("float64").isin(numbers)
-    return missing.fill_null(False)
-
-
-def read_attribute(raw: ir.Value, spec: AttributeSpec, *, special: tuple[object, ...]) -> ir.Value:
-    """One attribute in its canonical type: number float64, category text, boolean, or date."""
+def read_attribute(raw: ir.Value, spec: AttributeSpec, *, special: tuple[object, ...], data: DataSpec) -> ir.Value:
+    """One attribute in its canonical type: number float64, category text, boolean, or date (a local day)."""
     missing = is_missing(raw, special)
-    if spec.type == "number":
-        value = read_number(raw)
-    elif spec.type == "text_number":
-        value = read_text_number(raw)
+    if spec.type in ("number", "text_number"):
+        value = read_number(raw) if spec.type == "number" else read_text_number(raw)
+        numbers = [float(x) for x in special if isinstance(x, int | float) and not isinstance(x, bool)]
+        missing = (missing | value.isin(numbers)).fill_null(False) if numbers else missing
     elif spec.type == "boolean":
         value = _read_boolean(raw, spec)
     elif spec.type == "date":
-        value = parse_text_time(read_text(raw), spec.format) if raw.type().is_string() else raw
-        value = value.cast("timestamp(6)")
+        value = _read_local_time(raw, spec.format, data)
     else:
         value = read_text(raw)
     return ibis.ifelse(missing, ibis.null(value.type()), value)
@@ -84,7 +75,26 @@ def read_attribute(raw: ir.Value, spec: AttributeSpec, *, special: tuple[object,
 def _read_boolean(raw: ir.Value, spec: AttributeSpec) -> ir.BooleanValue:
     if raw.type().is_boolean():
         return raw
-    return raw.cast("string").strip().nullif("").lower().isin([str(value).lower() for value in spec.true_values])
+    return read_text(raw).lower().isin([scalar_text(value).lower() for value in spec.true_values])
+
+
+def _require_time(raw: ir.Value, form: str | None, place: str) -> None:
+    kind = raw.type()
+    if not (kind.is_timestamp() or kind.is_date() or kind.is_string() or (form and kind.is_numeric())):
+        raise DataError(
+            f"{place}: the column is {kind}, neither a date, a timestamp nor text. Name another column, or give the "
+            "'format' that its digits are written in, such as %Y%m%d."
+        )
+
+
+def _read_local_time(raw: ir.Value, form: str | None, spec: DataSpec) -> ir.TimestampValue:
+    """A column as naive local timestamps of the study's time zone."""
+    kind = raw.type()
+    if kind.is_string() or kind.is_numeric():
+        return parse_text_time(read_text(raw), form)
+    if kind.is_timestamp() and kind.timezone:
+        return utc_to_local(raw.cast("timestamp(6)"), spec.zone)
+    return raw.cast("timestamp(6)")
 
 
 def stage_customers(
@@ -118,62 +128,86 @@ def stage_customers(
         role = role.model_copy(update={"key": "row_position"})
     require_columns(raw, [role.key], place="data.customers.key")
     known = _known_from(raw, role, spec)
-    attributes = {
-        name: read_attribute(raw[columns[name]], attribute, special=(*spec.missing, *attribute.missing))
-        for name, attribute in role.attributes.items()
-    }
+    attributes = {name: _attribute(raw[columns[name]], name, role, spec) for name in columns}
     require_columns(raw, carry, place="outcome and split")
     carried = {f"carried_{name}": read_text(raw[name]) for name in carry}
     position = {"row_position": raw["row_position"]} if numbered else {}
-    chosen = raw.select(customer_id=raw[role.key], known_from=known, **attributes, **carried, **position)
+    key = read_key(raw[role.key])
+    chosen = raw.select(customer_id=key, known_from=known, **attributes, **carried, **position)
     table = source.materialise("staged_customers", chosen)
-    unreadable = _unreadable_attributes(raw, role, columns, spec)
     rows = _require_rows(table, role.table, "customers")
+    unreadable = _unreadable_attributes(raw, role, columns, spec)
     _check_keys(table, role)
-    _refuse_unreadable(unreadable, rows, spec, "data.customers.attributes")
-    warnings = _attribute_warnings(table, role.attributes, rows)
+    _refuse_unreadable(unreadable, rows, spec, "data.customers")
+    warnings = [f"customers: {_WORDS[k].format(v)}" for k, v in unreadable.items() if k in _WORDS]
+    warnings += _attribute_warnings(table, role.attributes, rows)
     return table, TableFacts(role="customers", name=role.table, rows=rows, findings=unreadable), warnings
+
+
+def _attribute(raw: ir.Value, name: str, role: CustomersSpec, spec: DataSpec) -> ir.Value:
+    attribute = role.attributes[name]
+    if attribute.type == "date":
+        _require_time(raw, attribute.format, f"data.customers.attributes.{name}")
+    return read_attribute(raw, attribute, special=(*spec.missing, *attribute.missing), data=spec)
 
 
 def _known_from(raw: ir.Table, role: CustomersSpec, spec: DataSpec) -> ir.Value:
     if role.known_from in (None, "first_purchase"):
         return ibis.null("timestamp(6)")
     require_columns(raw, [role.known_from], place="data.customers.known_from")
-    return read_time(raw[str(role.known_from)], role.known_from_format, spec)
+    column = raw[str(role.known_from)]
+    return read_time(column, role.known_from_format, spec, place="data.customers.known_from")
 
 
-def read_time(raw: ir.Value, form: str | None, spec: DataSpec) -> ir.TimestampValue:
+def read_time(raw: ir.Value, form: str | None, spec: DataSpec, *, place: str) -> ir.TimestampValue:
     """A column as naive UTC instants; naive source values are local to the study's time zone."""
+    _require_time(raw, form, place)
     kind = raw.type()
     if kind.is_timestamp() and kind.timezone:
         return raw.cast("timestamp(6)")
-    local = parse_text_time(read_text(raw), form) if kind.is_string() else raw.cast("timestamp(6)")
-    return local_to_utc(local, spec.zone)
+    return local_to_utc(_read_local_time(raw, form, spec), spec.zone)
 
 
 def _unreadable_attributes(
     raw: ir.Table, role: CustomersSpec, columns: Mapping[str, str], spec: DataSpec
 ) -> dict[str, int]:
+    """Values that are given, and that their type cannot be read out of, by attribute."""
     counts = {}
     for name, attribute in role.attributes.items():
-        if attribute.type in ("number", "text_number", "date") and raw[columns[name]].type().is_string():
+        if attribute.type in ("number", "text_number", "date"):
             column = raw[columns[name]]
-            special = (*spec.missing, *attribute.missing)
-            given = read_text(column).notnull() & ~is_missing(column, special)
-            counts[name] = (given & read_attribute(column, attribute, special=special).isnull()).sum()
+            given = read_text(column).notnull() & ~is_missing(column, (*spec.missing, *attribute.missing))
+            read = read_attribute(column, attribute, special=(), data=spec)
+            counts[f"unreadable_{name}"] = (given & read.isnull()).sum()
+    if role.known_from not in (None, "first_purchase"):
+        given = read_text(raw[str(role.known_from)]).notnull()
+        counts["unreadable_known_from"] = (given & _known_from(raw, role, spec).isnull()).sum()
+    return _found(raw, counts)
+
+
+def _found(table: ir.Table, counts: Mapping[str, ir.IntegerScalar]) -> dict[str, int]:
+    """The counts that are above 0."""
     if not counts:
         return {}
-    found = to_frame(raw.aggregate(**counts)).iloc[0]
-    return {f"unreadable_{name}": int(found[name]) for name in counts if found[name]}
+    found = to_frame(table.aggregate(**counts)).iloc[0].fillna(0)
+    return {name: int(found[name]) for name in counts if found[name]}
 
 
-def _refuse_unreadable(unreadable: Mapping[str, int], rows: int, spec: DataSpec, place: str) -> None:
-    for name, count in unreadable.items():
-        if count > spec.max_unreadable * rows:
+def _refuse_unreadable(findings: Mapping[str, int], rows: int, spec: DataSpec, place: str) -> None:
+    for name, count in findings.items():
+        if count <= spec.max_unreadable * rows:
+            continue
+        limit = f"(limit {spec.max_unreadable:.1%})"
+        if name == "future":
+            raise DataError(
+                f"{place}: {count:,} of {rows:,} rows lie in the future {limit}. Check the format and the time zone, "
+                "or raise data.max_unreadable."
+            )
+        if name.startswith("unreadable_"):
             column = name.removeprefix("unreadable_")
             raise DataError(
-                f"{place}: {count:,} of {rows:,} values of '{column}' cannot be read (limit {spec.max_unreadable:.1%}). "
-                "Check its type and format, name special values under 'missing', or raise data.max_unreadable."
+                f"{place}: {count:,} of {rows:,} values of '{column}' cannot be read {limit}. Check its type and "
+                "format, name special values under 'missing', or raise data.max_unreadable."
             )
 
 
@@ -189,9 +223,7 @@ def _check_keys(table: ir.Table, role: CustomersSpec) -> None:
     if missing:
         raise DataError(f"data.customers.key: {missing:,} rows have no '{role.key}'. Remove them or fill the key.")
     versioned = role.known_from not in (None, "first_purchase")
-    keys = ["customer_id", "known_from"] if versioned else ["customer_id"]
-    counts = table.group_by(keys).agg(n=ibis._.count())
-    if total := to_count(counts.filter(counts.n > 1).count()):
+    if total := count_repeated(table, ["customer_id", "known_from"] if versioned else ["customer_id"]):
         hint = "" if versioned else " If rows are versions over time, name the column 'known_from'."
         raise DataError(
             f"data.customers.key: {total:,} values of '{role.key}' occur more than once. Keep one row each.{hint}"
@@ -227,25 +259,24 @@ def stage_records(
     name = "events" if isinstance(role, EventsSpec) else "purchases"
     place = f"data.{name}"
     raw = source.table(role.table, place=f"{place}.table")
-    staged = _select_records(raw, role, spec, place)
+    staged = _select_records(raw, role, spec, place, key_type=customers.customer_id.type())
     rows = _require_rows(staged, role.table, name)
-    end_of_time = (today or datetime.max).replace(tzinfo=None)
+    end_of_time = today.astimezone(UTC).replace(tzinfo=None) if today else datetime.max
     late = staged.occurred_at > ibis.literal(end_of_time, type="timestamp(6)")
     known = staged.customer_id.isin(customers.customer_id)
     keep = staged.occurred_at.notnull() & ~late & staged.customer_id.notnull() & known
-    counts = to_frame(
-        staged.aggregate(
-            unreadable_occurred_at=staged.occurred_at.isnull().sum(),
-            no_customer=staged.customer_id.isnull().sum(),
-            unknown_customer=(staged.customer_id.notnull() & ~known).sum(),
-            future=late.sum(),
-            **({"unreadable_available_at": staged.unreadable_available.sum()} if role.available_at else {}),
-        )
-    )
-    findings = {column: int(value) for column, value in counts.iloc[0].fillna(0).items() if value and value == value}
-    _refuse_unreadable({k: v for k, v in findings.items() if k.startswith("unreadable")}, rows, spec, place)
-    _refuse_unreadable({k: v for k, v in findings.items() if k == "future"}, rows, spec, place)
-    table = source.materialise(f"staged_{name}", staged.filter(keep).drop("unreadable_available"))
+    counts = {
+        "unreadable_occurred_at": staged.occurred_at.isnull().sum(),
+        "unreadable_available_at": staged.unreadable_available_at.sum(),
+        "unreadable_amount": staged.unreadable_amount.sum(),
+        "no_customer": staged.customer_id.isnull().sum(),
+        "unknown_customer": (staged.customer_id.notnull() & ~known).sum(),
+        "future": late.sum(),
+    }
+    findings = _found(staged, counts)
+    _refuse_unreadable(findings, rows, spec, place)
+    kept = staged.filter(keep).drop("unreadable_available_at", "unreadable_amount")
+    table = source.materialise(f"staged_{name}", kept)
     span = to_frame(table.aggregate(first=table.occurred_at.min(), last=table.occurred_at.max(), rows=table.count()))
     if int(span["rows"][0]) == 0:
         raise DataError(
@@ -268,6 +299,8 @@ _WORDS = {
     "unknown_customer": "{:,} rows of customers who are not in the customers table were left out.",
     "unreadable_occurred_at": "{:,} rows with an unreadable time were left out.",
     "unreadable_available_at": "{:,} rows with an unreadable available_at count from their own time on.",
+    "unreadable_amount": "{:,} rows with an unreadable amount count with an amount of 0.",
+    "unreadable_known_from": "{:,} rows with an unreadable known_from count as known always.",
     "future": "{:,} rows in the future were left out.",
 }
 
@@ -276,18 +309,18 @@ def _counts(findings: Mapping[str, int]) -> str:
     return ", ".join(f"{key.replace('_', ' ')}: {count:,}" for key, count in findings.items()) or "no finding"
 
 
-def _select_records(raw: ir.Table, role: RecordsSpec, spec: DataSpec, place: str) -> ir.Table:
+def _select_records(raw: ir.Table, role: RecordsSpec, spec: DataSpec, place: str, *, key_type: dt.DataType) -> ir.Table:
     extra = [role.kind, role.initiated_by] if isinstance(role, EventsSpec) else []
     if isinstance(role, PurchasesSpec):
         extra = [role.product, role.amount]
     wanted = [role.key, role.occurred_at, role.available_at, *role.attributes, *extra]
     require_columns(raw, [column for column in wanted if column], place=place)
-    occurred = read_time(raw[role.occurred_at], role.format, spec)
-    columns: dict[str, ir.Value] = {"customer_id": raw[role.key], "occurred_at": occurred}
-    columns["unreadable_available"] = ibis.literal(value=False)
+    occurred = read_time(raw[role.occurred_at], role.format, spec, place=f"{place}.occurred_at")
+    columns: dict[str, ir.Value] = {"customer_id": read_key(raw[role.key], like=key_type), "occurred_at": occurred}
+    columns |= {f"unreadable_{name}": ibis.literal(value=False) for name in ("available_at", "amount")}
     if role.available_at:
-        available = read_time(raw[role.available_at], role.format, spec)
-        columns["unreadable_available"] = raw[role.available_at].notnull() & available.isnull()
+        available = read_time(raw[role.available_at], role.format, spec, place=f"{place}.available_at")
+        columns["unreadable_available_at"] = read_text(raw[role.available_at]).notnull() & available.isnull()
         # A record cannot be known before it happens: a time before it is a clock's error.
         columns["available_at"] = ibis.greatest(ibis.coalesce(available, occurred), occurred)
     if isinstance(role, EventsSpec):
@@ -297,8 +330,25 @@ def _select_records(raw: ir.Table, role: RecordsSpec, spec: DataSpec, place: str
     if isinstance(role, PurchasesSpec):
         columns["product"] = read_text(raw[role.product])
         money = read_number(raw[role.amount]) if role.amount else ibis.literal(0.0)
-        columns["amount_units"] = (money.fill_null(0.0) * AMOUNT_UNITS).round().cast("int64")
+        units = (money * AMOUNT_UNITS).round().try_cast("int64")
+        if role.amount:
+            columns["unreadable_amount"] = read_text(raw[role.amount]).notnull() & units.isnull()
+        columns["amount_units"] = units.fill_null(0)
     return raw.select(**columns, **{name: read_text(raw[name]) for name in role.attributes})
+
+
+def early_end(facts: list[TableFacts], spec: DataSpec) -> list[str]:
+    """A warning when purchases end clearly before events: labels after that would be false negatives."""
+    lasts = {fact.role: fact.last for fact in facts if fact.last}
+    if spec.recorded_until is not None or len(lasts) < 2:
+        return []
+    events, purchases = lasts["events"], lasts["purchases"]
+    if events - purchases <= timedelta(days=_EARLY_DAYS):
+        return []
+    return [
+        f"purchases: the last is of {purchases:%Y-%m-%d}, but events go on to {events:%Y-%m-%d}. If later purchases "
+        "were not exported, set data.recorded_until: whoever bought since would count as not having bought."
+    ]
 
 
 def recorded_until(facts: list[TableFacts], spec: DataSpec) -> datetime | None:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from propensity.config import DataSpec, OutcomeSpec, SplitSpec, TableSpec
-from propensity.data.connect import Express, Source, to_frame
+from propensity.data.connect import Express, open_source, to_frame
 from propensity.data.schema import TableFacts, stage_customers
 from propensity.errors import DataError
 
@@ -79,9 +79,8 @@ def read_snapshot(
         When a column is missing, a label is empty, or a split has no rows.
     """
     labelled = file is None
-    source = Source(_with_file(spec, file) if file else spec, path, express=express)
-    try:
-        spec = _with_file(spec, file) if file else spec
+    spec = _with_file(spec, file) if file else spec
+    with open_source(spec, path, express=express) as source:
         order = split.order if split.order != "rows" else None
         carry = tuple(dict.fromkeys(c for c in (outcome.column, split.column, order) if c)) if labelled else ()
         table, facts, warnings = stage_customers(source, spec, carry=carry, numbered=True)
@@ -91,8 +90,6 @@ def read_snapshot(
         }
         table = table.mutate(**{f"flag_{name}": flag for name, flag in flags.items() if flag is not None})
         rows = to_frame(table.order_by("row_position"))
-    finally:
-        source.close()
     keys = pd.DataFrame({"customer_id": rows["customer_id"], "code": np.arange(len(rows), dtype=np.int64)})
     keys["cutoff"] = pd.Series(pd.NaT, index=keys.index, dtype="datetime64[us]")
     is_target = _mask(rows, "flag_target", np.ones(len(rows), dtype=bool))

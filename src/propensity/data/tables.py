@@ -18,11 +18,13 @@ from propensity.data.connect import (
     Express,
     Source,
     epoch_microseconds,
+    first_of_each,
     local_day,
+    open_source,
     table_digest,
     to_frame,
 )
-from propensity.data.schema import TableFacts, recorded_until, stage_customers, stage_records
+from propensity.data.schema import TableFacts, early_end, recorded_until, stage_customers, stage_records
 from propensity.temporal import Window, microseconds
 
 
@@ -90,30 +92,32 @@ def open_tables(
     today : datetime, optional
         Records after this instant are impossible: counted, left out, and refused above the limit.
     """
-    source = Source(spec, path, express=express, memory_limit=memory_limit)
-    try:
-        customers, customer_facts, warnings = stage_customers(source, spec)
-        facts, records = [customer_facts], {}
-        for role in (spec.events, spec.purchases):
-            if role is not None:
-                table, fact, found = stage_records(source, spec, role, customers, today=today)
-                facts, warnings = [*facts, fact], [*warnings, *found]
-                records[fact.role] = table
-        if spec.customers.known_from == "first_purchase" and "purchases" in records:
-            customers = _known_from_first_purchase(source, customers, records["purchases"])
-        yield Tables(
-            source=source,
-            spec=spec,
-            customers=customers,
-            codes=_number_customers(source, customers),
-            events=records.get("events"),
-            purchases=records.get("purchases"),
-            facts=facts,
-            warnings=warnings,
-            until=recorded_until(facts, spec),
-        )
-    finally:
-        source.close()
+    with open_source(spec, path, express=express, memory_limit=memory_limit) as source:
+        yield _stage(source, spec, today=today)
+
+
+def _stage(source: Source, spec: DataSpec, *, today: datetime | None) -> Tables:
+    customers, customer_facts, warnings = stage_customers(source, spec)
+    facts, records = [customer_facts], {}
+    for role in (spec.events, spec.purchases):
+        if role is not None:
+            table, fact, found = stage_records(source, spec, role, customers, today=today)
+            facts, warnings = [*facts, fact], [*warnings, *found]
+            records[fact.role] = table
+    if spec.customers.known_from == "first_purchase":
+        customers = _known_from_first_purchase(source, customers, records["purchases"])
+    customers = _with_first_known(source, customers, spec)
+    return Tables(
+        source=source,
+        spec=spec,
+        customers=customers,
+        codes=_number_customers(source, customers),
+        events=records.get("events"),
+        purchases=records.get("purchases"),
+        facts=facts,
+        warnings=[*warnings, *early_end(facts, spec)],
+        until=recorded_until(facts, spec),
+    )
 
 
 def _instant(value: datetime) -> ir.TimestampValue:
@@ -121,7 +125,7 @@ def _instant(value: datetime) -> ir.TimestampValue:
 
 
 def as_of(records: ir.Table, cutoff: datetime) -> ir.Table:
-    """Rows that had happened, and were known, before `cutoff`: ``occurred_at < cutoff`` and ``available_at < cutoff``."""
+    """Rows that had happened and were known: ``occurred_at < cutoff`` and ``available_at < cutoff``."""
     table = records.filter(records.occurred_at < _instant(cutoff))
     return table.filter(table.available_at < _instant(cutoff)) if "available_at" in table.columns else table
 
@@ -144,9 +148,7 @@ def customers_as_of(customers: ir.Table, cutoff: datetime) -> ir.Table:
     Customers whose table has no ``known_from`` are known always, and so are rows that miss it.
     """
     known = customers.filter(customers.known_from.isnull() | (customers.known_from < _instant(cutoff)))
-    newest = known.known_from.desc(nulls_first=False)
-    ranked = known.mutate(version=ibis.row_number().over(group_by=known.customer_id, order_by=newest))
-    return ranked.filter(ranked.version == 0).drop("version")
+    return first_of_each(known, "customer_id", order=[known.known_from.desc(nulls_first=False)])
 
 
 def attributes_as_of(tables: Tables, cutoff: datetime) -> ir.Table:
@@ -155,15 +157,15 @@ def attributes_as_of(tables: Tables, cutoff: datetime) -> ir.Table:
     Returns
     -------
     ibis Table
-        ``customer_id``, ``tenure_days`` (days since ``known_from``) and the attributes; a date becomes ``age``
+        ``customer_id``, ``tenure_days`` (days since first known) and the attributes; a date becomes ``age``
         (whole years) or ``days_since_<name>``, and is missing when it is not before the cutoff.
     """
     table = customers_as_of(tables.customers, cutoff)
     day = cutoff.astimezone(tables.spec.zone).date()
+    tenure = ibis.literal(microseconds(cutoff)) - epoch_microseconds(table.first_known)
     columns: dict[str, ir.Value] = {
         "customer_id": table.customer_id,
-        "tenure_days": (ibis.literal(microseconds(cutoff)) - epoch_microseconds(table.known_from))
-        / float(MICROSECONDS_PER_DAY),
+        "tenure_days": tenure / float(MICROSECONDS_PER_DAY),
     }
     for name, attribute in tables.spec.customers.attributes.items():
         value = table[name]
@@ -207,26 +209,37 @@ def sweep_columns(
     Returns
     -------
     ibis Table
-        ``code`` (int64), ``time`` and ``known`` (microseconds since 1970 UTC), ``day`` (local day number)
-        and `columns`, ordered by customer, time and then all columns, so that ties do not depend on row order.
+        ``sweep_code`` (int64), ``sweep_time`` and ``sweep_known`` (microseconds since 1970 UTC), ``sweep_day``
+        (local day number) and `columns`, ordered by customer, time and then all columns, so that ties do not
+        depend on row order.
     """
     table = happened_before(records, until)
-    joined = table.inner_join(codes, "customer_id")
+    joined = table.inner_join(codes.rename(sweep_code="code"), "customer_id")
     known = joined.available_at if "available_at" in table.columns else joined.occurred_at
     chosen = joined.select(
-        code=joined.code,
-        time=epoch_microseconds(joined.occurred_at),
-        known=epoch_microseconds(known),
-        day=local_day(joined.occurred_at, spec.zone).cast("int32"),
+        sweep_code=joined.sweep_code,
+        sweep_time=epoch_microseconds(joined.occurred_at),
+        sweep_known=epoch_microseconds(known),
+        sweep_day=local_day(joined.occurred_at, spec.zone).cast("int32"),
         **{column: joined[column] for column in columns},
     )
-    return chosen.order_by(["code", "time", "known", *columns])
+    return chosen.order_by(["sweep_code", "sweep_time", "sweep_known", *columns])
 
 
 def _number_customers(source: Source, customers: ir.Table) -> ir.Table:
     keys = customers.select("customer_id").distinct()
     numbered = keys.mutate(code=ibis.row_number().over(order_by=keys.customer_id).cast("int64"))
     return source.materialise("customer_codes", numbered)
+
+
+def _with_first_known(source: Source, customers: ir.Table, spec: DataSpec) -> ir.Table:
+    """With ``first_known``: the ``known_from`` of the customer's oldest row, missing where that one misses it."""
+    if spec.customers.known_from in (None, "first_purchase"):
+        return customers.mutate(first_known=customers.known_from)
+    of_customer = ibis.window(group_by=customers.customer_id)
+    always = customers.known_from.isnull().any().over(of_customer)
+    first = ibis.ifelse(always, None, customers.known_from.min().over(of_customer))
+    return source.materialise("customers_first_known", customers.mutate(first_known=first))
 
 
 def _known_from_first_purchase(source: Source, customers: ir.Table, purchases: ir.Table) -> ir.Table:

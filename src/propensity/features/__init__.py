@@ -1,1 +1,1 @@
-""""""
+"""Features: what was known of a customer as of a cutoff."""

@@ -103,7 +103,7 @@ def category_codes(values: pd.Series, categories: Sequence[str]) -> npt.NDArray[
     >>> category_codes(pd.Series(["b", None, "z"]), ["a", "b"]).tolist()
     [1.0, nan, nan]
     """
-    codes = pd.Index(list(categories), dtype=object).get_indexer(values.astype(object)).astype(np.float32)
+    codes = pd.Index(list(categories), dtype=object).get_indexer(pd.Index(values, dtype=object)).astype(np.float32)
     codes[codes < 0] = np.nan
     return codes
 

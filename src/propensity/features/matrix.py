@@ -281,10 +281,8 @@ def _sweep_records(
         columns=columns,
         zone=tables.spec.zone,
         slots=records.slots,
+        value_unit=AMOUNT_UNITS,
     )
-    for j, column in enumerate(columns):
-        if column.measure == "sum":
-            swept[:, j] /= AMOUNT_UNITS
     return {column.name: swept[:, j] for j, column in enumerate(columns)}
 
 

@@ -105,8 +105,8 @@ def _feature(name: str, attribute: AttributeSpec, values: pd.Series, *, most: in
         unit = "years" if name == "age" else "days"
     categories: tuple[str, ...] = ()
     if kind == "category":
-        counts = values.dropna().value_counts()
-        common = counts[counts >= _RARE].to_dict() or counts.to_dict()
+        counts = {str(value): int(n) for value, n in values.dropna().value_counts().items()}
+        common = {value: n for value, n in counts.items() if n >= _RARE} or counts
         categories, cut = top_categories(common, most=most)
         if (cut or len(common) < len(counts)) and _OTHER not in categories:
             categories = (*categories, _OTHER)

@@ -116,10 +116,10 @@ def read_sorted(
             empty = np.empty((batch.num_rows, 0), dtype=np.int32)
             yield (
                 Records(
-                    code=_ints(batch, "code"),
-                    time=_ints(batch, "time"),
-                    known=_ints(batch, "known"),
-                    day=batch.column("day").to_numpy(),
+                    code=_ints(batch, "sweep_code"),
+                    time=_ints(batch, "sweep_time"),
+                    known=_ints(batch, "sweep_known"),
+                    day=batch.column("sweep_day").to_numpy(),
                     slots=np.column_stack(slots) if slots else empty,
                     value=_ints(batch, value) if value else np.zeros(batch.num_rows, dtype=np.int64),
                 ),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
 import numba
@@ -87,8 +88,7 @@ class Records:
         )
 
 
-@dataclass(frozen=True)
-class _Boundaries:
+class _Edges(NamedTuple):
     """All boundary instants, and where each cutoff's end and window starts stand among them (−1: no start)."""
 
     instants: Ints
@@ -98,7 +98,43 @@ class _Boundaries:
     start: Ints
 
 
-def _boundaries(cutoffs: list[datetime], windows: list[Duration | None], zone: ZoneInfo) -> _Boundaries:
+class _Walked(NamedTuple):
+    """Records as the kernel takes them: see `Records`."""
+
+    code: Ints
+    time: Ints
+    known: Ints
+    day: npt.NDArray[np.int32]
+    slots: npt.NDArray[np.int32]
+    value: Ints
+
+
+class _Memory(NamedTuple):
+    """What the kernel remembers of one customer.
+
+    `state` and `snapshots` hold a row for each running total (see the constants) and a column for each slot;
+    `version` is the snapshot of each boundary; `resumed` is when a day that began before a boundary went on behind
+    it; `passed` is how many boundaries lay before a slot's last record.
+    """
+
+    state: Ints
+    snapshots: Ints
+    version: Ints
+    resumed: Ints
+    passed: Ints
+
+
+@dataclass(frozen=True)
+class _Wanted:
+    """What to compute: `columns` holds measure, slot and window of each, as numbers."""
+
+    edges: _Edges
+    columns: Ints
+    slots: int
+    value_unit: int
+
+
+def _boundaries(cutoffs: list[datetime], windows: list[Duration | None], zone: ZoneInfo) -> _Edges:
     ends = np.array([microseconds(cutoff) for cutoff in cutoffs], dtype=np.int64)
     starts = np.array(
         [[microseconds(w.before(cutoff, zone=zone)) if w else -1 for w in windows] for cutoff in cutoffs],
@@ -107,7 +143,7 @@ def _boundaries(cutoffs: list[datetime], windows: list[Duration | None], zone: Z
     bounded = np.array([w is not None for w in windows], dtype=bool)
     instants = np.unique(np.concatenate([ends, starts[:, bounded].ravel()]))
     start = np.where(bounded, np.searchsorted(instants, starts), -1)
-    return _Boundaries(
+    return _Edges(
         instants=instants,
         is_cutoff=np.isin(instants, ends),
         cutoffs=ends,
@@ -125,6 +161,7 @@ def sweep(
     columns: list[Column],
     zone: ZoneInfo,
     slots: int,
+    value_unit: int = 1,
     out: Floats | None = None,
     progress: Callable[[int], None] | None = None,
 ) -> Floats:
@@ -139,11 +176,13 @@ def sweep(
     cutoffs : list of datetime
         Aware instants.
     columns : list of Column
-        What to compute; sums are in the units of ``value``.
+        What to compute.
     zone : ZoneInfo
         The calendar that windows in days and months are counted on.
     slots : int
         Number of slots.
+    value_unit : int, default=1
+        Sums are told in this many units of ``value``: exact whole numbers are divided once, at the end.
     out : ndarray of float32, shape (rows, columns), optional
         Where to write.
     progress : callable, optional
@@ -156,10 +195,14 @@ def sweep(
     """
     windows: list[Duration | None] = [None, *sorted({c.window for c in columns if c.window}, key=str)]
     doubled = [Duration(w.count * 2, w.unit) for w in windows if w]
-    edges = _boundaries(cutoffs, [*windows, *doubled], zone)
-    shape = np.array(
-        [[MEASURES.index(c.measure), c.slot, windows.index(c.window)] for c in columns], dtype=np.int64
-    ).reshape(len(columns), 3)
+    wanted = _Wanted(
+        edges=_boundaries(cutoffs, [*windows, *doubled], zone),
+        columns=np.array(
+            [[MEASURES.index(c.measure), c.slot, windows.index(c.window)] for c in columns], dtype=np.int64
+        ).reshape(len(columns), 3),
+        slots=slots,
+        value_unit=value_unit,
+    )
     result = np.zeros((len(row_code), len(columns)), dtype=np.float32) if out is None else out
     done, carried = 0, None
     for batch in batches:
@@ -170,20 +213,11 @@ def sweep(
         cut = int(np.searchsorted(records.code, last))  # the last customer may go on in the next batch
         stop = int(np.searchsorted(row_code, last))
         if stop > done:
-            _walk(
-                records.slice(0, cut),
-                row_code[done:stop],
-                row_cutoff[done:stop],
-                edges,
-                shape,
-                slots,
-                result[done:stop],
-            )
+            _walk(records.slice(0, cut), row_code[done:stop], row_cutoff[done:stop], wanted, result[done:stop])
         done, carried = max(done, stop), records.slice(cut, len(records))
         if progress:
             progress(cut)
-    tail = carried or _no_records()
-    _walk(tail, row_code[done:], row_cutoff[done:], edges, shape, slots, result[done:])
+    _walk(carried or _no_records(), row_code[done:], row_cutoff[done:], wanted, result[done:])
     return result
 
 
@@ -192,102 +226,92 @@ def _no_records() -> Records:
     return Records(empty, empty, empty, empty.astype(np.int32), np.empty((0, 1), dtype=np.int32), empty)
 
 
-def _walk(
-    records: Records, row_code: Ints, row_cutoff: Ints, edges: _Boundaries, shape: Ints, slots: int, out: Floats
-) -> None:
-    _sweep_kernel(
-        records.code,
-        records.time,
-        records.known,
-        records.day,
-        records.slots,
-        records.value,
-        row_code,
-        row_cutoff,
-        edges.instants,
-        edges.is_cutoff,
-        edges.cutoffs,
-        edges.end,
-        edges.start,
-        shape,
-        slots,
-        out,
-    )
+def _walk(records: Records, row_code: Ints, row_cutoff: Ints, wanted: _Wanted, out: Floats) -> None:
+    walked = _Walked(*[_read_only(getattr(records, name)) for name in _Walked._fields])
+    _sweep_kernel(walked, row_code, row_cutoff, wanted.edges, wanted.columns, wanted.slots, wanted.value_unit, out)
+
+
+def _read_only(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A view that cannot be written, as arrays out of Arrow are: numba compiles the kernel for one of the two only."""
+    view = np.ascontiguousarray(array).view()
+    view.flags.writeable = False
+    return view
 
 
 @numba.njit(cache=True, nogil=True)
-def _sweep_kernel(  # type: ignore[no-untyped-def]
-    code, time, known, day, slots_of, value, row_code, row_cutoff, instants, is_cutoff, cutoffs, end, start, shape, slots, out
-):  # fmt: skip
-    bounds, rows, windows = len(instants), len(row_code), start.shape[1] // 2 + 1
-    state = np.zeros((_STATE, slots), dtype=np.int64)
-    snapshots = np.zeros((bounds + 1, _STATE, slots), dtype=np.int64)
-    version = np.zeros(bounds, dtype=np.int64)
-    resumed = np.full((bounds, slots), _NEVER, dtype=np.int64)
-    passed = np.zeros(slots, dtype=np.int64)
-    row, record = 0, 0
+def _sweep_kernel(records, row_code, row_cutoff, edges, columns, slots, value_unit, out):  # type: ignore[no-untyped-def]
+    bounds, rows = len(edges.instants), len(row_code)
+    memory = _Memory(
+        np.zeros((_STATE, slots), dtype=np.int64),
+        np.zeros((bounds + 1, _STATE, slots), dtype=np.int64),
+        np.zeros(bounds, dtype=np.int64),
+        np.full((bounds, slots), _NEVER, dtype=np.int64),
+        np.zeros(slots, dtype=np.int64),
+    )
+    row, first = 0, 0
     while row < rows:
         customer, last_row = row_code[row], row
         while last_row < rows and row_code[last_row] == customer:
             last_row += 1
-        while record < len(code) and code[record] < customer:
-            record += 1
-        stop = record
-        while stop < len(code) and code[stop] == customer:
+        while first < len(records.code) and records.code[first] < customer:
+            first += 1
+        stop = first
+        while stop < len(records.code) and records.code[stop] == customer:
             stop += 1
-        late = False
-        for i in range(record, stop):
-            if known[i] > time[i]:
-                for r in range(row, last_row):
-                    cutoff = cutoffs[row_cutoff[r]]
-                    late = late or (time[i] < cutoff and known[i] >= cutoff)
-        if late:
-            for r in range(row, last_row):
-                visible = cutoffs[row_cutoff[r]]
-                _walk_customer(time, known, day, slots_of, value, record, stop, visible, instants, is_cutoff, state, snapshots, version, resumed, passed)  # fmt: skip
-                _read_row(r, row_cutoff[r], cutoffs, end, start, windows, shape, snapshots, version, resumed, out)
-        else:
-            _walk_customer(time, known, day, slots_of, value, record, stop, _NEVER, instants, is_cutoff, state, snapshots, version, resumed, passed)  # fmt: skip
-            for r in range(row, last_row):
-                _read_row(r, row_cutoff[r], cutoffs, end, start, windows, shape, snapshots, version, resumed, out)
-        row, record = last_row, stop
+        late = _has_late(records, first, stop, row_cutoff[row:last_row], edges.cutoffs)
+        if not late:
+            _walk_customer(records, first, stop, _NEVER, edges, memory)
+        for r in range(row, last_row):
+            if late:
+                _walk_customer(records, first, stop, edges.cutoffs[row_cutoff[r]], edges, memory)
+            _read_row(r, row_cutoff[r], edges, columns, value_unit, memory, out)
+        row, first = last_row, stop
 
 
 @numba.njit(cache=True, nogil=True)
-def _walk_customer(  # type: ignore[no-untyped-def]
-    time, known, day, slots_of, value, first, stop, visible, instants, is_cutoff, state, snapshots, version, resumed, passed
-):  # fmt: skip
+def _has_late(records, first, stop, row_cutoff, cutoffs):  # type: ignore[no-untyped-def]
+    """Whether a record had happened, and was not yet known, at one of the cutoffs."""
+    for i in range(first, stop):
+        if records.known[i] > records.time[i]:
+            for c in row_cutoff:
+                if records.time[i] < cutoffs[c] and records.known[i] >= cutoffs[c]:
+                    return True
+    return False
+
+
+@numba.njit(cache=True, nogil=True)
+def _walk_customer(records, first, stop, visible, edges, memory):  # type: ignore[no-untyped-def]
     """Fill the snapshots of one customer from the records known before `visible`."""
+    state, snapshots = memory.state, memory.snapshots
     state[:] = 0
-    resumed[:] = _NEVER
-    passed[:] = 0
+    memory.resumed[:] = _NEVER
+    memory.passed[:] = 0
     bound, used, full, changed = 0, 0, True, False
     snapshots[0] = 0
     for i in range(first, stop + 1):
-        now = time[i] if i < stop else _NEVER
-        if i < stop and known[i] >= visible:
+        if i < stop and records.known[i] >= visible:
             continue
-        while bound < len(instants) and (i == stop or instants[bound] <= now):
+        while bound < len(edges.instants) and (i == stop or edges.instants[bound] <= records.time[i]):
             # Boundaries with no record between them share one snapshot.
-            if changed or (is_cutoff[bound] and not full):
+            if changed or (edges.is_cutoff[bound] and not full):
                 if changed:
                     used += 1
-                full = is_cutoff[bound]
+                full = edges.is_cutoff[bound]
                 kept = _STATE if full else _ADDITIVE
                 snapshots[used, :kept] = state[:kept]
                 changed = False
-            version[bound] = used
+            memory.version[bound] = used
             bound += 1
         if i < stop:
-            for k in range(slots_of.shape[1]):
-                slot = slots_of[i, k]
+            for slot in records.slots[i]:
                 if slot >= 0:
-                    _add(state, slot, time[i], day[i], value[i], bound, passed, resumed)
+                    _add(memory, slot, records.time[i], records.day[i], records.value[i], bound)
             changed = True
 
 
 @numba.njit(cache=True, nogil=True, inline="always")
-def _add(state, slot, time, day, value, bound, passed, resumed):  # type: ignore[no-untyped-def]
+def _add(memory, slot, time, day, value, bound):  # type: ignore[no-untyped-def]
+    state = memory.state
     if state[_COUNT, slot] == 0:
         state[_FIRST_TIME, slot] = time
         state[_FIRST_DAY, slot] = day
@@ -299,34 +323,37 @@ def _add(state, slot, time, day, value, bound, passed, resumed):  # type: ignore
         state[_DAYS, slot] += 1
     else:
         # The day began before these boundaries and goes on behind them: it is active on both sides.
-        for b in range(passed[slot], bound):
-            resumed[b, slot] = time
+        for b in range(memory.passed[slot], bound):
+            memory.resumed[b, slot] = time
     state[_COUNT, slot] += 1
     state[_SUM, slot] += value
     state[_LAST_TIME, slot] = time
     state[_LAST_DAY, slot] = day
-    passed[slot] = bound
+    memory.passed[slot] = bound
 
 
 @numba.njit(cache=True, nogil=True)
-def _read_row(row, cutoff, cutoffs, end, start, windows, shape, snapshots, version, resumed, out):  # type: ignore[no-untyped-def]
-    at = snapshots[version[end[cutoff]]]
-    for column in range(len(shape)):
-        measure, slot, window = shape[column, 0], shape[column, 1], shape[column, 2]
-        opening = start[cutoff, window]
+def _read_row(row, cutoff, edges, columns, value_unit, memory, out):  # type: ignore[no-untyped-def]
+    snapshots, version, start = memory.snapshots, memory.version, edges.start[cutoff]
+    now, windows = edges.cutoffs[cutoff], len(start) // 2 + 1
+    at = snapshots[version[edges.end[cutoff]]]
+    for column in range(len(columns)):
+        measure, slot, window = columns[column, 0], columns[column, 1], columns[column, 2]
+        opening = start[window]
         if measure <= _DAYS:
             total = at[measure, slot]
             if opening >= 0:
                 total -= snapshots[version[opening], measure, slot]
-                if measure == _DAYS and resumed[opening, slot] < cutoffs[cutoff]:
+                if measure == _DAYS and memory.resumed[opening, slot] < now:
                     total += 1
-            out[row, column] = total
+            out[row, column] = total / value_unit if measure == _SUM else total
         elif measure == _TREND:
-            before = start[cutoff, windows - 1 + window]
+            # The windows' doubles stand behind the windows, in the same order.
+            before = start[windows - 1 + window]
             middle = snapshots[version[opening], _COUNT, slot]
             out[row, column] = at[_COUNT, slot] - 2 * middle + snapshots[version[before], _COUNT, slot]
         else:
-            out[row, column] = _read_state(at, measure, slot, cutoffs[cutoff])
+            out[row, column] = _read_state(at, measure, slot, now)
 
 
 @numba.njit(cache=True, nogil=True)
