@@ -4,7 +4,7 @@ A label looks at ``[cutoff + gap, cutoff + gap + horizon)``. It is usable once t
 reporting lag have passed (it has *matured*); before, non-buyers are censored, not negative.
 """
 
-from datetime import datetime
+from datetime import date, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from propensity.config import Study
 from propensity.data.connect import Express, to_frame
 from propensity.data.tables import Tables, between, outcome_records
 from propensity.errors import DataError
-from propensity.temporal import format_instant, label_window
+from propensity.temporal import format_instant, label_window, to_instant
 
 
 def is_mature(study: Study, cutoff: datetime, *, until: datetime | None) -> bool:
@@ -29,13 +29,20 @@ def require_mature(study: Study, cutoff: datetime, *, until: datetime | None, sp
     zone = study.zone
     end = format_instant(study.matures_at(cutoff), zone=zone)
     recorded = format_instant(until, zone=zone) if until else "nothing"
-    latest = until - (study.matures_at(cutoff) - cutoff) if until else None
-    latest_day = format_instant(latest, zone=zone)[:10] if latest else "an earlier day"
+    latest = f"a cutoff up to {_latest_mature(study, until)}" if until else "an earlier cutoff"
     raise DataError(
         f"labels: the window of the {split} cutoff {format_instant(cutoff, zone=zone)} (with the reporting lag) ends "
         f"{end}, after the last record (the source is recorded up to {recorded}).\n"
-        f"Choose a cutoff up to {latest_day}, or a shorter horizon."
+        f"Choose {latest}, or a shorter horizon."
     )
+
+
+def _latest_mature(study: Study, until: datetime) -> date:
+    """The latest day whose labels are known by `until`; tried day by day, for months differ in length."""
+    day = until.astimezone(study.zone).date()
+    while study.matures_at(to_instant(day, zone=study.zone)) > until:
+        day -= timedelta(days=1)
+    return day
 
 
 def label_cohort(

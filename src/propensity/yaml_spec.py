@@ -74,11 +74,11 @@ def read_yaml_spec(path: Path, spec: type[T]) -> T:
         line = f":{mark.line + 1}" if mark else ""
         raise ConfigError(f"{path}{line}: not valid YAML: {error.problem or error.context}.") from None
     except YAMLError as error:
-        raise ConfigError(f"{path}: not valid YAML: {error}.") from None
+        raise ConfigError(f"{path}: not valid YAML: {str(error).splitlines()[0]}.") from None
     except ValueError as error:  # a date such as 2025-13-01
         raise ConfigError(f"{path}:{_line_of_bad_date(text)}: not a date: {error}.") from None
     if not isinstance(tree, dict):
-        found = "an empty file" if tree is None else f"a {type(tree).__name__}"
+        found = "an empty file" if tree is None else "a list" if isinstance(tree, list) else "one value"
         raise ConfigError(f"{path}:1: found {found}, expected a mapping of keys such as 'study:'.")
     plain = _plain(tree, path)
     try:
