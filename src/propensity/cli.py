@@ -289,6 +289,8 @@ def report(
         raise InputError(
             f"{source}: cannot be read ({error}). Name a run's folder, such as runs/demo/latest."
         ) from None
+    if not (isinstance(values, dict) and values.keys() >= {"study", "run", "funnel", "models", "prospects", "limits"}):
+        raise InputError(f"{source}: this is no run's report. Name a run's folder, such as runs/demo/latest.")
     _say(str(write_report(values, out or run / "report.html")))
 
 
@@ -361,7 +363,7 @@ def demo(
 def main() -> None:
     """Run the command line; a user's mistake gives a message and its exit code, no traceback."""
     try:
-        app()
+        app(prog_name="propensity")
     except PropensityError as error:
         typer.echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)

@@ -59,6 +59,13 @@ def _parent_of(place: Path) -> Iterator[Path]:
         raise
 
 
+def require_link(folder: Path) -> None:
+    """Raise InputError when something of the user's own stands where ``folder/latest`` goes."""
+    place = folder / "latest"
+    if place.exists() and not place.is_symlink():
+        raise InputError(f"{place} is not a link. Move it away: it points to the latest run.")
+
+
 def point_latest(folder: Path, *, to: str) -> None:
     """Switch ``folder/latest`` to the run `to`, atomically."""
     link = folder / f".latest-{secrets.token_hex(4)}"
@@ -67,7 +74,8 @@ def point_latest(folder: Path, *, to: str) -> None:
         link.replace(folder / "latest")
     except OSError:
         link.unlink(missing_ok=True)
-        raise InputError(f"{folder / 'latest'} is not a link. Move it away: it points to the latest run.") from None
+        require_link(folder)
+        raise
 
 
 def to_json(value: Any) -> str:

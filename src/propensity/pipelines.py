@@ -22,12 +22,13 @@ from propensity.cohort import FunnelStep
 from propensity.config import Study, fingerprint, meaning_fingerprint, resolve_path
 from propensity.data.snapshot import SnapshotRows
 from propensity.data.tables import Tables, open_tables
-from propensity.errors import BundleError, DataError, EnvironmentFailedError, InputError
+from propensity.errors import BundleError, ConfigError, DataError, EnvironmentFailedError, InputError
 from propensity.explain.contributions import contributions, to_points
 from propensity.explain.reasons import reason_text, scorecard_reasons
 from propensity.features.matrix import FeaturePlan, Frame
-from propensity.files import point_latest, to_json, whole_file, whole_folder, write_list
+from propensity.files import point_latest, require_link, to_json, whole_file, whole_folder, write_list
 from propensity.report import write_report
+from propensity.rules.expressions import did_you_mean, parse_expression
 from propensity.rules.scorecard import Scorecard, check_features, load_scorecard
 from propensity.rules.stages import StageRules, default_rules, stage_rules
 from propensity.samples import (
@@ -257,6 +258,7 @@ def train(
     started = perf_counter()
     root = out or Path("runs") / study.study
     run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+    require_link(root)
     scorecard = load_rules(study)
     about = {
         "study": study.study,
@@ -266,30 +268,54 @@ def train(
         "fitted_on": "all matured cutoffs",
         "versions": package_versions(),
     }
+    uri = tracking_uri or study.tracking.uri
     with whole_folder(root / run_id) as work:
-        if study.is_snapshot:
-            rows = read_snapshot_rows(study)
-            samples = snapshot_samples(rows, study, always=_named_features(study, scorecard))
-            training = _train(study, samples, scorecard, about, None, progress)
-            frame, steps = _snapshot_list(study, rows, training.bundle.plan)
-            as_of, digest = None, _rows_digest(samples)
-        else:
-            with open_study(study, today=now) as tables:
-                samples = temporal_samples(tables, study, always=_named_features(study, scorecard), progress=progress)
-                training = _train(study, samples, scorecard, about, _event_kinds(tables), progress)
-                as_of = latest_scorable(study, until=tables.until)
-                progress(f"scoring prospects as of {format_instant(as_of, zone=study.zone)}")
-                frame, steps = scoring_frame(tables, study, training.bundle.plan, as_of)
-                digest = tables.fingerprint()
-        result = _write_run(
-            work, study, training, frame, steps, as_of=as_of, run_id=run_id, now=now, digest=digest, started=started
-        )
+        material = _gather(study, always=_named_features(study, scorecard), now=now, progress=progress)
+        if track:
+            _reach_store(study, uri)
+        training = _train(study, material.samples, scorecard, about, material.kinds, progress)
+        result = _write_run(work, study, training, material, run_id=run_id, now=now, started=started)
         if track:
             progress("logging to MLflow")
-            result["tracking"] = _track(study, training, work, run_id, uri=tracking_uri or study.tracking.uri)
+            result["tracking"] = _track(study, training, work, run_id, uri=uri)
             (work / "tracking.json").write_text(to_json(result["tracking"]), encoding="utf-8")
     point_latest(root, to=run_id)
     return TrainResult(study=study.study, folder=root / run_id, **result)
+
+
+@dataclass(frozen=True)
+class _Material:
+    """What a training needs from the tables: samples, and the rows of its prospect list with their funnel."""
+
+    samples: Samples
+    frame: Frame
+    steps: list[FunnelStep]
+    as_of: datetime | None
+    kinds: list[str] | None
+    digest: str
+
+
+def _gather(study: Study, *, always: list[str], now: datetime, progress: Progress) -> _Material:
+    """Read all that is needed before the training, so that a list's date that cannot be scored is told at once."""
+    if study.is_snapshot:
+        rows = read_snapshot_rows(study)
+        samples = snapshot_samples(rows, study, always=always)
+        frame, steps = _snapshot_list(study, rows, samples.plan)
+        return _Material(samples, frame, steps, as_of=None, kinds=None, digest=_rows_digest(samples))
+    with open_study(study, today=now) as tables:
+        samples = temporal_samples(tables, study, always=always, progress=progress)
+        as_of = latest_scorable(study, until=tables.until)
+        progress(f"prospects as of {format_instant(as_of, zone=study.zone)}")
+        frame, steps = scoring_frame(tables, study, samples.plan, as_of)
+        kinds, digest = _event_kinds(tables), tables.fingerprint()
+        return _Material(samples, frame, steps, as_of=as_of, kinds=kinds, digest=digest)
+
+
+def _reach_store(study: Study, uri: str) -> None:
+    """Fail before the training, not after it, when MLflow's store cannot be reached."""
+    from propensity.tracking import reach  # importing mlflow takes seconds
+
+    reach(uri=uri, experiment=study.tracking.experiment or study.study)
 
 
 def _named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
@@ -297,8 +323,6 @@ def _named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
     if study.single_indicator.feature:
         named.append(study.single_indicator.feature)
     for place, texts in (("stages", study.stages or {}), ("segments", study.segments)):
-        from propensity.rules.expressions import parse_expression
-
         for name, text in texts.items():
             named += sorted(parse_expression(text, columns=None, where=f"{place}.{name}").columns)
     return named
@@ -320,6 +344,12 @@ def _train(
 ) -> Training:
     if scorecard is not None:
         check_features(scorecard, samples.plan.names)
+    indicator = study.single_indicator.feature
+    if "single_indicator" in study.models and indicator is not None and indicator not in samples.plan.names:
+        raise ConfigError(
+            f"single_indicator.feature: no feature '{indicator}'. {did_you_mean(indicator, samples.plan.names)} "
+            "List them: propensity features STUDY."
+        )
     stages = _stages(study, samples.plan, kinds)
     return train_study(study, samples, scorecard=scorecard, stages=stages, about=about, progress=progress)
 
@@ -402,16 +432,13 @@ def _write_run(
     work: Path,
     study: Study,
     training: Training,
-    frame: Frame,
-    steps: list[FunnelStep],
+    material: _Material,
     *,
-    as_of: datetime | None,
     run_id: str,
     now: datetime,
-    digest: str,
     started: float,
 ) -> dict[str, Any]:
-    evaluation = training.evaluation
+    evaluation, frame, steps, as_of = training.evaluation, material.frame, material.steps, material.as_of
     ranked = _ranked(study, training.bundle, frame)
     listing = _list_manifest(study, training.bundle, ranked, steps, as_of, frame)
     product = describe_product(study)
@@ -450,7 +477,7 @@ def _write_run(
         "study": study.study,
         "run": run_id,
         "config_hash": fingerprint(study),
-        "data_fingerprint": digest,
+        "data_fingerprint": material.digest,
         "versions": package_versions(),
         "cutoffs": report["run"]["cutoffs"],
         "seed": study.seed,

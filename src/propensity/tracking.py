@@ -111,6 +111,19 @@ def default_artifacts(uri: str) -> str | None:
     return None if file is None else (file.parent / "mlartifacts").as_uri()
 
 
+def reach(*, uri: str, experiment: str) -> None:
+    """Open the store and the experiment, made where they are missing.
+
+    Raises
+    ------
+    EnvironmentFailedError
+        When the store cannot be reached or written.
+    """
+    uri = absolute_uri(uri)
+    with _store(uri), _alone(uri):
+        _experiment(experiment, uri)
+
+
 def track(record: RunRecord, *, uri: str, experiment: str, registered_name: str) -> Tracked:
     """Log a run, its models as nested runs, its files and the bundle; register the bundle as challenger.
 
