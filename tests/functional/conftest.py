@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
 from propensity import cli
 from propensity.data.simulate import simulate
 
