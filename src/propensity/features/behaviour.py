@@ -71,10 +71,12 @@ def _slot_entries(slot: int, name: str, label: str, windows: list[Duration]) -> 
         entries.append(_active_days(slot, name, label, window))
         if window != windows[-1]:
             entries.append(_trend(slot, name, label, window))
-    last = Column(name=f"recency_days{name or '_event'}", measure="recency", slot=slot)
-    words = f"days since the last {singular(label)}"
-    entries.append((last, _feature(last.name, words, f"{{value}} {words}", "days", None)))
-    return entries
+    # How long ago something older than the longest window was depends on how far the records go: it counts as never.
+    last = Column(name=f"recency_days{name or '_event'}", measure="recency", slot=slot, window=windows[-1])
+    one = singular(label)
+    feature = _feature(last.name, f"days since the last {one}", f"last {one} {{value}} days ago", "days", windows[-1])
+    missing = f"no {one} in the last {windows[-1].words}"
+    return [*entries, (last, replace(feature, phrase_missing=missing))]
 
 
 def _active_days(slot: int, name: str, label: str, window: Duration) -> tuple[Column, Feature]:

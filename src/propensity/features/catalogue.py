@@ -32,6 +32,8 @@ class Feature:
         The role that it comes from: ``customers``, ``events`` or ``purchases``.
     window : str or None
         How far it looks back; None for all time before the cutoff.
+    phrase_missing : str or None
+        What a reason says of a row without a value.
     typical : float, str or None
         What is usual on train: the median, or the most frequent category.
     missing_share : float
@@ -46,6 +48,7 @@ class Feature:
     unit: str
     source: str
     window: str | None = None
+    phrase_missing: str | None = None
     categories: tuple[str, ...] = ()
     sensitive: bool = False
     typical: float | str | None = None

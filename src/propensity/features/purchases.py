@@ -37,7 +37,7 @@ def plan_purchases(
         entries += [_count("returns", _RETURNED, "returns", span) for span in spans]
         entries += [_spend("returned", _RETURNED, "returned", span) for span in spans]
     entries += [_trend(window) for window in windows[:-1]]
-    entries += _rhythm()
+    entries += [_recency("purchase", _BOUGHT, "purchase", windows[-1]), *_rhythm()]
     for vocabulary in vocabularies:
         prefix = "" if vocabulary.column == "product" else f"{vocabulary.column}_"
         for slot, name, value in vocabulary.slots():
@@ -88,21 +88,33 @@ def _trend(window: Duration) -> Entry:
     return _entry(Column(f"trend_purchases_{window}", "trend", _BOUGHT, window), words, unit="change")
 
 
+def _recency(name: str, slot: int, label: str, longest: Duration) -> Entry:
+    # How long ago something older than the longest window was depends on how far the records go: it counts as never.
+    column, feature = _entry(
+        Column(f"recency_days_{name}", "recency", slot, longest),
+        f"days since the last {label}",
+        unit="days",
+        phrase=f"last {label} {{value}} days ago",
+    )
+    return column, replace(feature, phrase_missing=f"no {label} in the last {longest.words}")
+
+
 def _rhythm() -> list[Entry]:
     return [
-        _entry(Column("recency_days_purchase", "recency", _BOUGHT), "days since the last purchase", unit="days"),
         _entry(Column("tenure_days_purchase", "since_first", _BOUGHT), "days since the first purchase", unit="days"),
         _entry(Column("gap_days_mean_purchase", "gap_mean", _BOUGHT), "days between purchases on average", unit="days"),
         _entry(Column("gap_days_sd_purchase", "gap_sd", _BOUGHT), "days of spread between purchases", unit="days"),
-        _entry(Column("gap_days_last_purchase", "gap_last", _BOUGHT), "days between the last two", unit="days"),
+        _entry(
+            Column("gap_days_last_purchase", "gap_last", _BOUGHT), "days between the last two purchases", unit="days"
+        ),
     ]
 
 
 def _by_value(slot: int, name: str, value: str, spans: list[Duration | None]) -> list[Entry]:
     label = f"purchases of {value}"
     counts = [_count(f"purchases_{name}", slot, label, span) for span in (spans[-2], spans[-1])]
-    words = f"days since the last purchase of {value}"
-    return [*counts, _entry(Column(f"recency_days_purchase_{name}", "recency", slot), words, unit="days")]
+    assert spans[-2] is not None  # noqa: S101 - the longest window stands before "ever"
+    return [*counts, _recency(f"purchase_{name}", slot, f"purchase of {value}", spans[-2])]
 
 
 def read_purchases(tables: Tables, plan: RecordPlan, *, until: datetime, codes: ir.Table) -> Iterator[Records]:

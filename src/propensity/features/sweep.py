@@ -352,6 +352,8 @@ def _read_row(row, cutoff, edges, columns, value_unit, memory, out):  # type: ig
             before = start[windows - 1 + window]
             middle = snapshots[version[opening], _COUNT, slot]
             out[row, column] = at[_COUNT, slot] - 2 * middle + snapshots[version[before], _COUNT, slot]
+        elif measure == _RECENCY and opening >= 0 and at[_LAST_TIME, slot] < edges.instants[opening]:
+            out[row, column] = np.nan
         else:
             out[row, column] = _read_state(at, measure, slot, now)
 
