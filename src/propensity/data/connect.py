@@ -6,6 +6,7 @@ zeros of a key survive); the study's roles give every column its type.
 
 import difflib
 import tempfile
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -157,7 +158,12 @@ class Source:
             self.connection.attach(path, name="source", read_only=True)
         except Exception as error:
             raise DataError(f"data.source: {path} is not a DuckDB file ({type(error).__name__}).") from None
-        names = self.connection.list_tables(database=("source", "main"))
+        # Ibis 12's own list_tables calls a method that DuckDB 2.0 no longer has.
+        listed = self.connection.raw_sql(
+            "SELECT table_name FROM information_schema.tables "
+            "WHERE table_catalog = 'source' AND table_schema = 'main' ORDER BY table_name"
+        )
+        names = [name for (name,) in listed.fetchall()]
         return {name: self._reader(self.connection.table, name, database=("source", "main")) for name in names}
 
     def _find_remote(self, url: str) -> dict[str, Callable[[], ir.Table]]:
@@ -173,10 +179,13 @@ class Source:
         return {name: self._reader(self._copy, remote, name) for name in names}
 
     def _copy(self, remote: Any, name: str) -> ir.Table:
-        # Ibis 12's own create_table would hold all batches in memory.
-        self.connection.con.register("incoming", remote.table(name).to_pyarrow_batches())
-        copied = self.connection.create_table(f"remote_{name}", self.connection.table("incoming"))
-        self.connection.con.unregister("incoming")
+        with warnings.catch_warnings():
+            # Some of Ibis 12's back ends read an option that pandas 3 deprecates.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            # Ibis 12's own create_table would hold all batches in memory.
+            self.connection.con.register("incoming", remote.table(name).to_pyarrow_batches())
+            copied = self.connection.create_table(f"remote_{name}", self.connection.table("incoming"))
+            self.connection.con.unregister("incoming")
         return copied
 
     def _find_files(self, folder: Path) -> dict[str, Callable[[], ir.Table]]:
