@@ -96,12 +96,13 @@ class Bundle:
         if len(self.folds) > 1:
             refits = np.stack([model.decision_function(X) for model in self.folds])
             variance = variance + slope**2 * (len(self.folds) - 1) * refits.var(axis=0)
-        return np.sqrt(np.maximum(variance, 0.0))
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0)), dtype=np.float64)
 
     def interval(self, X: pd.DataFrame) -> tuple[Floats, Floats]:
         """The 90 % interval of each probability: low and high, shape (n,) each."""
         log_odds, error = self.log_odds(X), self.standard_error(X)
-        return expit(log_odds - _QUANTILE * error), expit(log_odds + _QUANTILE * error)
+        low, high = (np.asarray(expit(log_odds + side * _QUANTILE * error), dtype=np.float64) for side in (-1, 1))
+        return low, high
 
     def to_points(self, log_odds: Floats) -> Floats:
         """Calibrated log-odds as points: `pdo` more points double the odds."""
@@ -124,7 +125,7 @@ class Bundle:
     def segment_of(self, decoded: pd.DataFrame) -> npt.NDArray[np.object_]:
         """Each row's segment ("other" where none holds; None where the study declares none), shape (n,)."""
         segment = np.full(len(decoded), "other" if self.segments else None, dtype=object)
-        for name, text in reversed(self.segments.items()):
+        for name, text in reversed(list(self.segments.items())):
             rule = parse_expression(text, columns=decoded.columns, where=f"segments.{name}")
             segment[rule.mask(decoded)] = name
         return segment

@@ -239,13 +239,19 @@ def choose_all(recipe: Recipe, train: Frame, folds: Sequence[Fold], *, progress:
             )
             settings[name], held_out[name] = tuned.settings, tuned.held_out
     if "blend" in recipe.names:
-        weight = blend_weight(held_out["lightgbm"], held_out["logistic"], train.labels)
+        trees, linear = held_out["lightgbm"], held_out["logistic"]
+        assert trees is not None and linear is not None  # noqa: S101, PT018 - both have settings to choose
+        weight = blend_weight(trees, linear, train.labels)
         settings["blend"] = {
             "logistic": settings["logistic"],
             "lightgbm": settings["lightgbm"],
             "weight": weight,
         }
     return settings
+
+
+def _prefixed(progress: Progress, place: str) -> Progress:
+    return lambda text: progress(f"{place}: {text}")
 
 
 def _nested_log_odds(recipe: Recipe, train: Frame, *, progress: Progress) -> dict[str, Floats]:
@@ -255,7 +261,7 @@ def _nested_log_odds(recipe: Recipe, train: Frame, *, progress: Progress) -> dic
     for k, (fit_rows, held_out) in enumerate(outer, start=1):
         inner = train.take(fit_rows)
         inner_folds = customer_folds(inner.labels, inner.groups, folds=FOLDS, seed=recipe.study.seed)
-        settings = choose_all(recipe, inner, inner_folds, progress=lambda text, k=k: progress(f"fold {k}: {text}"))
+        settings = choose_all(recipe, inner, inner_folds, progress=_prefixed(progress, f"fold {k}"))
         for name, model in _fit_together(recipe, recipe.names, settings, inner.X, inner.labels).items():
             out[name][held_out] = model.decision_function(train.X.iloc[held_out])
     return out
@@ -271,7 +277,7 @@ def _outer_predictions(recipe: Recipe, samples: Samples, *, progress: Progress) 
     for k, (fit_rows, held_out) in enumerate(outer, start=1):
         inner = train.take(fit_rows)
         folds = customer_folds(inner.labels, inner.groups, folds=FOLDS, seed=recipe.study.seed)
-        learnt = learn(recipe, inner, None, folds, progress=lambda text, k=k: progress(f"test fold {k}: {text}"))
+        learnt = learn(recipe, inner, None, folds, progress=_prefixed(progress, f"test fold {k}"))
         for name in recipe.names:
             out[name][held_out] = learnt.probability(name, train.X.iloc[held_out])
     return out
@@ -381,10 +387,10 @@ def _fit_together(
     alone = [name for name in names if name != "blend"]
     if "blend" in names:
         alone = list(dict.fromkeys([*alone, "logistic", "lightgbm"]))
-    parts = settings["blend"] if "blend" in names else {}
-    fitted = {name: recipe.make(name, settings.get(name, parts.get(name, {}))).fit(X, y) for name in alone}
+    fitted = {name: recipe.make(name, settings[name]).fit(X, y) for name in alone}
     if "blend" in names:
-        fitted["blend"] = BlendModel.of(fitted["logistic"], fitted["lightgbm"], weight=parts["weight"])
+        weight = settings["blend"]["weight"]
+        fitted["blend"] = BlendModel.of(fitted["logistic"], fitted["lightgbm"], weight=weight)
     return fitted
 
 
