@@ -330,7 +330,7 @@ def _select_records(raw: ir.Table, role: RecordsSpec, spec: DataSpec, place: str
     if isinstance(role, PurchasesSpec):
         columns["product"] = read_text(raw[role.product])
         money = read_number(raw[role.amount]) if role.amount else ibis.literal(0.0)
-        units = (money * AMOUNT_UNITS).round().try_cast("int64")
+        units = (money * AMOUNT_UNITS).try_cast("int64")  # to the nearest; NULL beyond all money
         if role.amount:
             columns["unreadable_amount"] = read_text(raw[role.amount]).notnull() & units.isnull()
         columns["amount_units"] = units.fill_null(0)

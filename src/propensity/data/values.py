@@ -37,8 +37,9 @@ def read_text(column: ir.Value) -> ir.StringValue:
         return read_text(column.cast("float64"))
     if not kind.is_floating():
         return column.cast("string").strip().nullif("")
-    whole = (column == column.floor()) & (column.abs() < _EXACT)
-    text = ibis.ifelse(whole, column.try_cast("int64").cast("string"), column.cast("string"))
+    whole = column.try_cast("int64")
+    is_whole = (whole.cast("float64") == column) & (column.abs() < _EXACT)
+    text = ibis.ifelse(is_whole, whole.cast("string"), column.cast("string"))
     return ibis.ifelse(column.isnan(), None, text)
 
 
