@@ -4,7 +4,9 @@
 what it needs when it is first used.
 """
 
+import sys
 from importlib import import_module
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,11 +16,24 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "check", "explain", "load_bundle", "load_study", "score", "train"]
 
 
-def __getattr__(name: str) -> Any:
-    if name in __all__:
-        return getattr(import_module("propensity.api"), name)
-    raise AttributeError(f"module 'propensity' has no attribute {name!r}")
+
+class _Package(ModuleType):
+    """The package: its functions are looked up when they are first used.
+
+    `explain` is a function here and a room of the code as well: importing the room does not hide the function.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        if name in __all__:
+            return getattr(import_module("propensity.api"), name)
+        raise AttributeError(f"module 'propensity' has no attribute {name!r}")
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        if not (name in __all__ and isinstance(value, ModuleType)):
+            super().__setattr__(name, value)
+
+    def __dir__(self) -> list[str]:
+        return __all__
 
 
-def __dir__() -> list[str]:
-    return __all__
+sys.modules[__name__].__class__ = _Package

@@ -1,0 +1,52 @@
+"""How far models get on a simulated market, whose true probabilities are known.
+
+    python -m benchmarks.market [--customers 50000]
+
+Simulates a market, trains the demo study on it, and prints for each model the share of the distance from an AUC of
+0.5 to the AUC of the true probability, both on the study's test rows; and how often the true probability lies in the
+90 % interval of the list.
+"""
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import pandas as pd
+from sklearn.metrics import roc_auc_score
+
+import propensity as pp
+from propensity.data.simulate import simulate
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def main() -> None:
+    """Simulate, train, and compare with the truth."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--customers", type=int, default=50_000)
+    customers = parser.parse_args().customers
+    with tempfile.TemporaryDirectory() as temporary:
+        work = Path(temporary)
+        simulate(work / "market", customers=customers, seed=7)
+        study = pp.load_study(ROOT / "configs" / "demo.yaml")
+        data = study.data.model_copy(update={"source": str(work / "market")})
+        result = pp.train(study.model_copy(update={"data": data}), out=work / "runs", track=False)
+        truth = pd.read_parquet(work / "market" / "truth.parquet")
+    truth["cutoff"] = pd.to_datetime(truth["cutoff"])
+    test = result.predictions.merge(truth, on=["customer_id", "cutoff"], how="left", validate="1:1")
+    best = roc_auc_score(test["label"], test["true_probability"])
+    print(f"{customers:,} customers; test: {len(test):,} prospects, {int(test['label'].sum()):,} bought")
+    print(f"AUC of the true probability {best:.4f}")
+    for model in result.metrics["model"].unique():
+        auc = roc_auc_score(test["label"], test[model])
+        print(f"{model:17} AUC {auc:.4f}  {(auc - 0.5) / (best - 0.5):6.1%} of the distance")
+    print(f"selected: {result.selected}")
+    listed = result.prospects.rename(columns={"as_of": "cutoff"}).merge(truth, on=["customer_id", "cutoff"])
+    inside = listed["true_probability"].between(listed["probability_low"], listed["probability_high"])
+    width = (listed["probability_high"] - listed["probability_low"]).mean()
+    print(f"list: the 90 % interval holds the true probability of {inside.mean():.1%}; mean width {width:.4f}")
+    print("by decile: " + ", ".join(f"{share:.0%}" for share in inside.groupby(listed["decile"]).mean()))
+
+
+if __name__ == "__main__":
+    main()
