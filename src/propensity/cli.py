@@ -1,6 +1,7 @@
 """The command line. Nothing heavy is imported before a command needs it."""
 
 import json
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -90,7 +91,7 @@ def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 @app.command()
-def check(study: StudyPath, as_json: Json = False) -> None:  # noqa: FBT002
+def check(study: StudyPath, as_json: Json = False) -> None:
     """Look at the tables and the funnel, without training."""
     from propensity import api
 
@@ -123,7 +124,7 @@ def _warn(warnings: list[str]) -> None:
 
 
 @app.command()
-def features(study: StudyPath, as_json: Json = False) -> None:  # noqa: FBT002
+def features(study: StudyPath, as_json: Json = False) -> None:
     """List the features: name, plain description, window, source, share missing."""
     from datetime import UTC, datetime
 
@@ -140,9 +141,9 @@ def features(study: StudyPath, as_json: Json = False) -> None:  # noqa: FBT002
 def train(
     study: StudyPath,
     out: Annotated[Path | None, typer.Option(help="Where runs go. Default: runs/<study>.")] = None,
-    track: Annotated[bool, typer.Option("--track/--no-track", help="Whether to log to MLflow.")] = True,  # noqa: FBT002
+    track: Annotated[bool, typer.Option("--track/--no-track", help="Whether to log to MLflow.")] = True,
     tracking_uri: Tracking = None,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Train the models side by side; leave a run with report, list and model bundle."""
     from propensity import api
@@ -214,7 +215,7 @@ def score(
     data: Annotated[Path | None, typer.Option(help="For a snapshot study: the rows to score.")] = None,
     runs: Runs = None,
     tracking_uri: Tracking = None,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Rank the prospects as of a date and write the list."""
     from propensity import api
@@ -247,7 +248,7 @@ def explain(
     model: Model = None,
     runs: Runs = None,
     tracking_uri: Tracking = None,
-    as_json: Json = False,  # noqa: FBT002
+    as_json: Json = False,
 ) -> None:
     """Take one prospect's score apart."""
     from propensity import api
@@ -335,7 +336,7 @@ def simulate(
 
 @app.command()
 def demo(
-    customers: Annotated[int, typer.Option(min=1_000, help="How many customers.")] = 10_000,
+    customers: Annotated[int, typer.Option(min=1_000, help="How many customers.")] = 5_000,
     out: Annotated[Path, typer.Option(help="A folder for everything that the demo makes.")] = Path("demo"),
     seed: Annotated[int, typer.Option(min=0)] = 7,
 ) -> None:
@@ -360,8 +361,14 @@ def demo(
     _show_training(result)
 
 
+def _stop(number: int, _: object) -> None:
+    """End as on an error, so that what is half-written is removed."""
+    sys.exit(128 + number)
+
+
 def main() -> None:
     """Run the command line; a user's mistake gives a message and its exit code, no traceback."""
+    signal.signal(signal.SIGTERM, _stop)
     try:
         app(prog_name="propensity")
     except PropensityError as error:

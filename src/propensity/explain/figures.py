@@ -52,14 +52,15 @@ def _draw(explanation: Any, *, seed: int) -> dict[str, bytes]:
     strongest = np.argsort(-np.abs(explanation.values).mean(axis=0), kind="stable")[:DEPENDENCE_PLOTS]
     for position, column in enumerate(strongest, start=1):
         axes = new_axes()
-        shap.plots.scatter(explanation[:, int(column)], ax=axes, show=False, hist=False)
+        with _seeded(seed):
+            shap.plots.scatter(explanation[:, int(column)], ax=axes, show=False, hist=False)
         figures[f"shap_dependence_{position}"] = _png(axes.figure)
     return figures
 
 
 @contextmanager
 def _seeded(seed: int) -> Iterator[None]:
-    """Give NumPy's global generator, which the beeswarm draws its jitter from, a seed for a moment."""
+    """Give NumPy's global generator, which both plots draw their jitter from, a seed for a moment."""
     state = np.random.get_state()  # noqa: NPY002 - shap takes no generator
     np.random.seed(seed)  # noqa: NPY002
     try:
