@@ -454,7 +454,7 @@ def _write_run(
             "file": "prospects.parquet",
             "listed": len(ranked),
             "matures_on": listing["matures_on"],
-            "control": 0,
+            "control": None,
         },
         product=product,
         list_funnel=funnel_entry("list", as_of, steps, None, study=study),

@@ -116,12 +116,17 @@ def singular(label: str) -> str:
 
     Examples
     --------
-    >>> singular("visit events"), singular("enquiries"), singular("purchases of dress")
-    ('visit event', 'enquiry', 'purchase of dress')
+    >>> singular("visit events"), singular("enquiries"), singular("articles read"), singular("purchases of dress")
+    ('visit event', 'enquiry', 'article read', 'purchase of dress')
     """
-    head, of, rest = label.partition(" of ")
-    if head.endswith("ies"):
-        head = head[:-3] + "y"
-    elif head.endswith("s") and not head.endswith("ss"):
-        head = head[:-1]
-    return head + of + rest
+    words = label.split(" ")
+    end = next((i for i, word in enumerate(words) if word in _PREPOSITIONS or word.startswith("(")), len(words))
+    for i in reversed(range(end)):
+        if words[i].endswith("s") and not words[i].endswith("ss"):
+            words[i] = re.sub(r"ies$", "y", re.sub(r"(ss|x|ch|sh)es$", r"\1", words[i]))
+            words[i] = words[i].removesuffix("s") if not words[i].endswith("ss") else words[i]
+            break
+    return " ".join(words)
+
+
+_PREPOSITIONS = {"of", "with", "by", "from", "to", "in", "on", "at"}
