@@ -131,3 +131,26 @@ def trained(study_text: str, tmp_path_factory: pytest.TempPathFactory) -> Traine
     assert answer.code == 0, answer.err
     said = answer.json
     return Trained(study=study, runs=folder / "runs", folder=Path(said["folder"]), uri=uri, answer=said)
+
+
+@dataclass(frozen=True)
+class Quick:
+    """A run of the two models that need no tuning, not logged to MLflow, and what was printed."""
+
+    study: Path
+    runs: Path
+    answer: Answer
+
+    @property
+    def folder(self) -> Path:
+        return (self.runs / "latest").resolve()
+
+
+@pytest.fixture(scope="session")
+def quick(quick_text: str, tmp_path_factory: pytest.TempPathFactory) -> Quick:
+    """The small study with the two models that need no tuning, trained once without MLflow."""
+    folder = tmp_path_factory.mktemp("quick")
+    study = write_study(folder / "configs", quick_text)
+    answer = run("train", study, "--out", folder / "runs", "--no-track")
+    assert answer.code == 0, answer.err
+    return Quick(study=study, runs=folder / "runs", answer=answer)

@@ -198,7 +198,7 @@ SCORECARDS: dict[str, tuple[str, str, list[str]]] = {
         ["demo.yaml"],
     ),
     "points that are text": ("missing: 3", "missing: three", ["demo.yaml", "three"]),
-}
+}  # fmt: skip
 
 
 @pytest.mark.parametrize("name", SCORECARDS)
