@@ -75,6 +75,10 @@ class Bundle:
     segments: Mapping[str, str] = field(default_factory=dict)
     about: Mapping[str, Any] = field(default_factory=dict)
 
+    def __repr__(self) -> str:
+        said = ", ".join(f"{name}={self.about[name]!r}" for name in ("study", "model", "run") if name in self.about)
+        return f"Bundle({said}, features={len(self.plan.names)}, folds={len(self.folds)})"
+
     def log_odds(self, X: pd.DataFrame) -> Floats:
         """Calibrated log-odds of rows with the plan's columns, shape (n,)."""
         return self.calibrator.transform(self.model.decision_function(X[self.plan.names]))

@@ -1,9 +1,10 @@
 """The command line. Nothing heavy is imported before a command needs it."""
 
 import json
+import shlex
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +16,8 @@ from propensity.errors import EnvironmentFailedError, PropensityError
 if TYPE_CHECKING:
     import pandas as pd
 
+    from propensity.pipelines import CustomerExplanation, TrainResult
+
 app = typer.Typer(
     name="propensity",
     help="Which target customers who have never bought this product will buy it next, how sure are we, and why?",
@@ -25,6 +28,9 @@ app = typer.Typer(
 )
 
 StudyPath = Annotated[Path, typer.Argument(metavar="STUDY", help="The study's YAML file.")]
+_SHOWN = 15
+"""Reasons of one prospect that are shown; the others are summed."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print the facts as JSON, for machines.")]
 Model = Annotated[
     str | None,
@@ -46,36 +52,6 @@ def _progress() -> Iterator[Callable[[str], None]]:
         return
     with console.status("starting") as status:
         yield lambda text: status.update(text)
-
-
-def _say(text: str = "") -> None:
-    typer.echo(text)
-
-
-def _table(frame: "pd.DataFrame", *, title: str | None = None) -> None:
-    """Print a DataFrame as a table that fits the terminal."""
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
-    for column in frame.columns:
-        numeric = frame[column].dtype.kind in "iuf"
-        table.add_column(Text(str(column)), justify="right" if numeric else "left", overflow="fold")
-    for row in frame.itertuples(index=False):
-        table.add_row(*(Text(_cell(value)) for value in row))
-    wide = None if sys.stdout.isatty() else 160
-    Console(width=wide, highlight=False).print(table)
-
-
-def _cell(value: Any) -> str:
-    if value is None or value != value:
-        return "–"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, float):
-        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
-    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _print_json(value: Any) -> None:
@@ -107,10 +83,15 @@ def check(study: StudyPath, as_json: Json = False) -> None:
             }
         )
         return
+    from propensity.report.terminal import percent, say, show_table
+
     tables = result.tables.assign(findings=[_findings(found) for found in result.tables["findings"]])
-    _table(tables, title="Tables")
-    _say()
-    _table(result.funnel, title="Funnel")
+    for end in ("first", "last"):
+        tables[end] = [instant[:10] if isinstance(instant, str) else None for instant in tables[end]]
+    show_table(tables, title="Tables", fold=["findings"])
+    say()
+    shares = result.funnel["positives"] / result.funnel["prospects"]
+    show_table(result.funnel.assign(share=shares.map(percent)), title="Funnel")
     _warn(result.warnings)
 
 
@@ -125,7 +106,7 @@ def _warn(warnings: list[str]) -> None:
 
 @app.command()
 def features(study: StudyPath, as_json: Json = False) -> None:
-    """List the features: name, plain description, window, source, share missing."""
+    """List the features in plain words."""
     from datetime import UTC, datetime
 
     from propensity import api, pipelines
@@ -133,8 +114,11 @@ def features(study: StudyPath, as_json: Json = False) -> None:
     table = pipelines.catalogue(api.load_study(study), now=datetime.now(UTC))
     if as_json:
         _print_json(_records(table))
-    else:
-        _table(table[["name", "description", "window", "source", "kind", "missing_share"]], title="Features")
+        return
+    from propensity.report.terminal import percent, show_table
+
+    shown = table[["name", "description", "window", "source"]].assign(missing=table["missing_share"].map(percent))
+    show_table(shown, title=f"{len(table)} features", fold=["description"])
 
 
 @app.command()
@@ -145,65 +129,57 @@ def train(
     tracking_uri: Tracking = None,
     as_json: Json = False,
 ) -> None:
-    """Train the models side by side; leave a run with report, list and model bundle."""
+    """Train models side by side; leave a report, a list, a model."""
     from propensity import api
 
     with _progress() as progress:
         result = api.train(study, out=out, track=track, tracking_uri=tracking_uri, progress=progress)
     if as_json:
-        _print_json(
-            {
-                "study": result.study,
-                "folder": str(result.folder),
-                "selected": result.selected,
-                "reason": result.reason,
-                "metrics": _records(result.metrics),
-                "comparisons": _records(result.comparisons),
-                "funnel": _records(result.funnel),
-                "warnings": result.warnings,
-                "tracking": result.tracking,
-            }
-        )
-        return
-    _show_training(result)
+        _print_json(_training_facts(result))
+    else:
+        _show_training(result)
 
 
-def _show_training(result: Any) -> None:
+def _training_facts(result: "TrainResult") -> dict[str, Any]:
+    return {
+        "study": result.study,
+        "folder": str(result.folder),
+        "selected": result.selected,
+        "reason": result.reason,
+        "metrics": _records(result.metrics),
+        "comparisons": _records(result.comparisons),
+        "funnel": _records(result.funnel),
+        "warnings": result.warnings,
+        "tracking": result.tracking,
+    }
+
+
+def _show_training(result: "TrainResult") -> None:
     """Print where to look: funnel, models, first prospects, report, and MLflow's command."""
-    _table(result.funnel, title="Funnel")
-    _say()
-    test = result.metrics[result.metrics["split"] == "test"]
-    shown = test[["model"]].copy()
-    for name, metric in (("AUC", "roc_auc"), ("average precision", "average_precision"), ("lift@10%", "lift_at_10pct")):
-        shown[name] = [_with_interval(row, metric) for row in test.to_dict("records")]
-    shown["Brier"], shown["calibration slope"] = test["brier"], test["calibration_slope"]
-    prospects = int(test["n"].iloc[0])
-    _table(shown, title=f"Models on test ({prospects:,} prospects, {int(test['positives'].iloc[0]):,} bought)")
-    _say(f"Selected: {result.selected}. {result.reason}")
-    _say()
-    columns = ["rank", "customer_id", "probability", "probability_low", "probability_high", "grade", "points"]
-    listed = result.prospects.head(10)[[*columns, "scorecard_points", "reason_1", "reason_2", "reason_3"]]
-    _table(listed, title=f"First {len(listed)} of {len(result.prospects):,} prospects")
-    _say()
+    from propensity.report.terminal import say, show_funnel, show_models, show_prospects, whole
+
+    show_funnel(result.funnel)
+    say()
+    show_models(result.metrics, selected=result.selected)
+    say(f"* Selected on validation: {result.reason}")
+    say()
+    show_prospects(result.prospects)
+    say()
     _warn(result.warnings)
-    _say(f"Run     {result.folder}")
-    _say(f"Report  {result.folder / 'report.html'}")
+    whole(f"Run     {result.folder}")
+    whole(f"Report  {result.folder / 'report.html'}")
     if result.tracking:
-        _say(f"MLflow  {mlflow_command(result.tracking)}")
-        place = f"experiments/{result.tracking['experiment_id']}/runs/{result.tracking['run_id']}"
-        _say(f"        then open http://127.0.0.1:5000/#/{place}")
+        command, page = mlflow_page(result.tracking)
+        whole(f"MLflow  {command}")
+        whole(f"        then open {page}")
 
 
-def mlflow_command(tracking: dict[str, str]) -> str:
-    """The command that opens MLflow's own pages on a store."""
-    return f"mlflow ui --backend-store-uri {tracking['uri']}"
-
-
-def _with_interval(row: dict[str, Any], metric: str) -> str:
-    value, low, high = row[metric], row[f"{metric}_low"], row[f"{metric}_high"]
-    if value is None or value != value:
-        return "–"
-    return f"{value:.3f} ({low:.3f}–{high:.3f})" if low is not None and low == low else f"{value:.3f}"
+def mlflow_page(tracking: Mapping[str, str]) -> tuple[str, str]:
+    """The command that serves a store's pages, and the address of a run among them."""
+    place = f"experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}"
+    if tracking["uri"].startswith(("http://", "https://")):
+        return "(is served already)", f"{tracking['uri'].rstrip('/')}/#/{place}"
+    return f"mlflow ui --backend-store-uri {shlex.quote(tracking['uri'])}", f"http://127.0.0.1:5000/#/{place}"
 
 
 @app.command()
@@ -236,8 +212,17 @@ def score(
         return
     import pandas as pd
 
-    _table(pd.DataFrame(result.manifest["waterfall"])[["name", "count", "reason"]], title="Waterfall")
-    _say(f"List    {result.path}")
+    from propensity.report.terminal import say, show_prospects, show_table, whole
+
+    waterfall = pd.DataFrame(result.manifest["waterfall"])[["name", "count", "reason"]]
+    show_table(waterfall, title="Waterfall", fold=["reason"])
+    say()
+    show_prospects(result.prospects)
+    say()
+    manifest = result.manifest
+    known = f", known on {manifest['matures_on']}" if manifest["matures_on"] else ""
+    say(f"Expected to buy: {manifest['expected_buyers']:,.1f} of {manifest['rows']:,}{known}.")
+    whole(f"List    {result.path}")
 
 
 @app.command()
@@ -258,28 +243,37 @@ def explain(
         tables = {"contributions": _records(result.contributions), "scorecard": _records(result.scorecard)}
         _print_json({**{k: v for k, v in vars(result).items() if k not in tables}, **tables})
         return
-    when = f" as of {result.as_of}" if result.as_of else ""
-    _say(f"{result.customer_id}{when}")
-    _say(
-        f"Probability {result.probability:.2%} (90 % interval {result.probability_low:.2%} to "
-        f"{result.probability_high:.2%}); {result.points:.1f} points, of which {result.base_points:.1f} are the base."
+    _show_explanation(result)
+
+
+def _show_explanation(result: "CustomerExplanation") -> None:
+    from propensity.report.terminal import cell, percent, say, show_table
+
+    say(result.customer_id + (f" as of {result.as_of}" if result.as_of else ""))
+    low, high = percent(result.probability_low), percent(result.probability_high)
+    say(f"Probability {percent(result.probability)} (90 % interval {low} to {high})")
+    say(f"{result.points:.1f} points, of which {result.base_points:.1f} are the base")
+    say()
+    first = result.contributions.head(_SHOWN)
+    shown = first[["reason"]].assign(
+        points=first["points"].map("{:+.1f}".format), typical=[cell(value) for value in first["typical"]]
     )
-    _say()
-    shown = result.contributions.head(15)
-    rest = result.contributions["points"].iloc[15:].sum()
-    _table(shown[["reason", "points", "typical", "group"]], title="Model: points by reason")
-    _say(f"Everything else: {rest:+.1f} points")
+    show_table(shown.assign(group=first["group"]), title="Model: points by reason", fold=["reason"])
+    rest = result.contributions["points"].iloc[_SHOWN:]
+    if len(rest):
+        say(f"{len(rest)} other features together: {rest.sum():+.1f} points")
     if len(result.scorecard):
-        _say()
-        _table(result.scorecard, title=f"Scorecard: {result.scorecard['points'].sum():g} points")
+        say()
+        show_table(result.scorecard, title=f"Scorecard: {result.scorecard['points'].sum():g} points")
 
 
 @app.command()
 def report(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder.")],
     out: Annotated[Path | None, typer.Option(help="The page to write. Default: the run's report.html.")] = None,
+    as_json: Json = False,
 ) -> None:
-    """Write a run's report again, from its report.json."""
+    """Write a run's report again."""
     from propensity.errors import InputError
     from propensity.report import write_report
 
@@ -292,22 +286,31 @@ def report(
         ) from None
     if not (isinstance(values, dict) and values.keys() >= {"study", "run", "funnel", "models", "prospects", "limits"}):
         raise InputError(f"{source}: this is no run's report. Name a run's folder, such as runs/demo/latest.")
-    _say(str(write_report(values, out or run / "report.html")))
+    written = write_report(values, out or run / "report.html")
+    if as_json:
+        _print_json({"report": str(written)})
+    else:
+        typer.echo(str(written))
 
 
 @app.command()
 def track(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo/latest.")],
+    as_json: Json = False,
 ) -> None:
-    """Print the command that opens MLflow's pages on a run."""
+    """Print how to open a run in MLflow."""
     from propensity.errors import InputError
 
     try:
         tracking = json.loads((run / "tracking.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         raise InputError(f"{run}: this run was not logged to MLflow. Train without --no-track.") from None
-    _say(mlflow_command(tracking))
-    _say(f"http://127.0.0.1:5000/#/experiments/{tracking['experiment_id']}/runs/{tracking['run_id']}")
+    command, page = mlflow_page(tracking)
+    if as_json:
+        _print_json({**tracking, "command": command, "page": page})
+        return
+    typer.echo(command)
+    typer.echo(page)
 
 
 @app.command()
@@ -322,25 +325,29 @@ def schema() -> None:
 def simulate(
     out: Annotated[Path, typer.Option(help="The folder to write the market to.")],
     customers: Annotated[int, typer.Option(min=1_000, help="How many customers.")] = 20_000,
-    seed: Annotated[int, typer.Option(min=0)] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same market.")] = 7,
+    as_json: Json = False,
 ) -> None:
-    """Write a simulated market, whose true probabilities are known (nobody in it exists)."""
+    """Write a simulated market, whose truth is known."""
     from propensity.data.simulate import simulate as simulate_market
 
     with _progress() as progress:
         summary = simulate_market(out, customers=customers, seed=seed, progress=progress)
-    _say(
-        f"Simulated {summary.customers:,} customers, {summary.events:,} events, {summary.purchases:,} purchases: {out}"
-    )
+    counts = {name: getattr(summary, name) for name in ("customers", "events", "purchases")}
+    if as_json:
+        _print_json({"folder": str(summary.folder), **counts})
+        return
+    typer.echo("Simulated " + ", ".join(f"{count:,} {name}" for name, count in counts.items()) + f": {out}")
 
 
 @app.command()
 def demo(
     customers: Annotated[int, typer.Option(min=1_000, help="How many customers.")] = 5_000,
     out: Annotated[Path, typer.Option(help="A folder for everything that the demo makes.")] = Path("demo"),
-    seed: Annotated[int, typer.Option(min=0)] = 7,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same market.")] = 7,
+    as_json: Json = False,
 ) -> None:
-    """Simulate a market, train, score, write the report, and print where to look."""
+    """Simulate a market, train, score, and show where to look."""
     from importlib import resources
 
     from propensity import api
@@ -356,8 +363,10 @@ def demo(
         simulate_market(out / "data" / "demo", customers=customers, seed=seed, progress=progress)
         uri = f"sqlite:///{out / 'mlflow.db'}"
         result = api.train(study, out=out / "runs" / "demo", tracking_uri=uri, progress=progress)
-    _say("This market is simulated: nobody in it exists.")
-    _say()
+    if as_json:
+        _print_json(_training_facts(result))
+        return
+    typer.echo("This market is simulated: nobody in it exists.\n")
     _show_training(result)
 
 

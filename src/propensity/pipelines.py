@@ -55,6 +55,7 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
 MANIFEST_SUFFIX = ".manifest.json"
+_SHOWN = ["model", "n", "positives", "roc_auc", "average_precision", "lift_at_10pct", "brier", "calibration_slope"]
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,7 @@ class TrainResult:
     tracking: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:
-        test = self.metrics[self.metrics["split"] == "test"].drop(columns="split")
+        test = self.metrics.loc[self.metrics["split"] == "test", _SHOWN]
         return f"{self.study}: {self.reason}\n{test.to_string(index=False)}\nrun: {self.folder}"
 
 
@@ -726,10 +727,10 @@ def _take_apart(bundle: Bundle, row: Frame, customer: str, study: Study, as_of: 
         phi, base, pdo=scale.pdo, reference_points=scale.reference_points, reference_odds=scale.reference_odds
     )
     low, high = bundle.interval(row.X)
-    catalogue = bundle.plan.catalogue()
+    catalogue, values = bundle.plan.catalogue(), row.X.iloc[0].to_numpy(dtype=np.float64).tolist()
     table = pd.DataFrame(
         {
-            "reason": [reason_text(float(row.X.iloc[0, j]), entry) for j, entry in enumerate(catalogue)],
+            "reason": [reason_text(value, entry) for value, entry in zip(values, catalogue, strict=True)],
             "points": points[0],
             "typical": [entry["typical"] for entry in catalogue],
             "group": [entry["group"] for entry in catalogue],

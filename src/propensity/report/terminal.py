@@ -1,0 +1,153 @@
+"""Results as text for a terminal of any width: tables, the funnel, models side by side, and prospects with reasons."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+_WIDTH = 100
+"""Columns where the output goes to a file or a pipe, and nobody says how wide it is."""
+_MISSING = "–"
+_REASONS = 3
+
+
+def console() -> Console:
+    """A console on standard output: as wide as the terminal, or as ``COLUMNS`` says."""
+    known = sys.stdout.isatty() or "COLUMNS" in os.environ
+    return Console(width=None if known else _WIDTH, highlight=False, soft_wrap=False)
+
+
+def say(text: str = "") -> None:
+    """Print words, broken between words."""
+    console().print(Text(text))
+
+
+def whole(text: str = "") -> None:
+    """Print a line that is to be copied, such as a path or a command: never broken."""
+    console().print(Text(text), soft_wrap=True)
+
+
+def show_table(frame: pd.DataFrame, *, title: str | None = None, fold: Sequence[str] = ()) -> None:
+    """Print a DataFrame; numbers stand right, and the columns named in `fold` give way where room is short."""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
+    for name in frame.columns:
+        right = frame[name].dtype.kind in "iuf" or _looks_like_numbers(frame[name])
+        table.add_column(
+            Text(str(name)),
+            justify="right" if right else "left",
+            overflow="fold",
+            no_wrap=bool(fold) and name not in fold,
+        )
+    for row in frame.itertuples(index=False):
+        table.add_row(*(Text(cell(value)) for value in row))
+    console().print(table)
+
+
+def _looks_like_numbers(column: pd.Series) -> bool:
+    texts = [value for value in column if isinstance(value, str) and value != _MISSING]
+    return bool(texts) and all(text[:1].isdigit() or text[:1] in "+-" for text in texts)
+
+
+def cell(value: Any) -> str:
+    """One value in a table.
+
+    Examples
+    --------
+    >>> cell(1234567), cell(0.123456), cell(None), cell(True)
+    ('1,234,567', '0.1235', '–', 'yes')
+    """
+    if value is None or value != value:
+        return _MISSING
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:,.4g}" if abs(value) < 1000 else f"{value:,.0f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def percent(value: float, *, digits: int = 1) -> str:
+    """A share in percent.
+
+    Examples
+    --------
+    >>> percent(0.0314), percent(float("nan"))
+    ('3.1 %', '–')
+    """
+    return _MISSING if value != value else f"{100 * value:.{digits}f} %"
+
+
+def show_funnel(funnel: pd.DataFrame) -> None:
+    """Print the funnel of a run: a row for each step, a column for each split."""
+    steps = [name for name in funnel.columns if name not in ("split", "cutoff", "positives")]
+    shown: dict[str, list[str]] = {"": ["as of", *steps, "bought"]}
+    for split, rows in funnel.groupby("split", sort=False):
+        counts = [f"{int(rows[step].sum()):,}" for step in steps]
+        prospects, bought = rows[steps[-1]].sum(), rows["positives"].sum(min_count=1)
+        share = _MISSING if pd.isna(bought) else f"{int(bought):,} ({percent(bought / max(prospects, 1))})"
+        shown[str(split)] = [_when(rows["cutoff"]), *counts, share]
+    table = pd.DataFrame(shown)
+    together = (funnel["split"] == "train").sum() > 1
+    title = "Funnel (train: its cutoffs together)" if together else "Funnel"
+    show_table(table if (table.iloc[0, 1:] != _MISSING).any() else table.drop(index=0), title=title)
+
+
+def _when(cutoffs: pd.Series) -> str:
+    if cutoffs.isna().all():
+        return _MISSING
+    return str(cutoffs.iloc[0]) if len(cutoffs) == 1 else f"{len(cutoffs)} cutoffs"
+
+
+def show_models(metrics: pd.DataFrame, *, selected: str) -> None:
+    """Print the models' figures on test, with 95 % intervals; a star marks the one that is deployed."""
+    test = metrics[metrics["split"] == "test"]
+    shown = pd.DataFrame({"": ["*" if name == selected else "" for name in test["model"]], "model": test["model"]})
+    for name, key in (("AUC", "roc_auc"), ("avg. precision", "average_precision"), ("lift@10%", "lift_at_10pct")):
+        shown[name] = [_with_interval(row, key) for row in test.to_dict("records")]
+    shown["Brier"] = [f"{value:.4f}" for value in test["brier"]]
+    shown["cal. slope"] = [cell(round(value, 2)) for value in test["calibration_slope"]]
+    bought, prospects = int(test["positives"].iloc[0]), int(test["n"].iloc[0])
+    show_table(shown, title=f"Models on test: {prospects:,} prospects, {bought:,} bought (95 % intervals)")
+
+
+def _with_interval(row: Mapping[Any, Any], key: str) -> str:
+    value, low, high = row[key], row[f"{key}_low"], row[f"{key}_high"]
+    digits = 2 if key.startswith("lift") else 3
+    if value is None or value != value:
+        return _MISSING
+    told = f"{value:.{digits}f}"
+    return f"{told} ({low:.{digits}f}–{high:.{digits}f})" if low is not None and low == low else told
+
+
+def show_prospects(prospects: pd.DataFrame, *, most: int = 10) -> None:
+    """Print the first prospects: probability with its 90 % interval, points, and below them the strongest reasons."""
+    first = prospects.head(most)
+    width = max(len("customer"), *(len(str(key)) for key in first["customer_id"]), 0)
+    out = console()
+    out.print(Text(f"First {len(first)} of {len(prospects):,} prospects (points and strongest reasons)", style="bold"))
+    head = f"{'rank':>4}  {'customer':<{width}}  {'probability':<21}  {'points':>6}  grade  {'scorecard':>9}  stage"
+    out.print(Text(head, style="bold"), no_wrap=True, overflow="ellipsis")
+    for row in first.to_dict("records"):
+        out.print(Text(_prospect_line(row, width=width)), no_wrap=True, overflow="ellipsis")
+        out.print(Padding(Text(_reasons(row)), (0, 0, 0, 6), expand=False))
+
+
+def _prospect_line(row: Mapping[Any, Any], *, width: int) -> str:
+    interval = f"({100 * row['probability_low']:.1f}–{100 * row['probability_high']:.1f} %)"
+    chance = f"{percent(row['probability']):>6} {interval}"
+    scorecard = row["scorecard_points"]
+    stage = row["buying_stage"] if isinstance(row["buying_stage"], str) else _MISSING
+    return (
+        f"{row['rank']:>4}  {row['customer_id']!s:<{width}}  {chance:<21}  {row['points']:>6.0f}  {row['grade']:<5}  "
+        f"{_MISSING if scorecard != scorecard else f'{scorecard:g}':>9}  {stage}"
+    )
+
+
+def _reasons(row: Mapping[Any, Any]) -> str:
+    told = [(row[f"contribution_{i}"], row[f"reason_{i}"]) for i in range(1, _REASONS + 1)]
+    return "; ".join(f"{reason} ({points:+.0f})" for points, reason in told if isinstance(reason, str)) or _MISSING
