@@ -41,6 +41,23 @@ Tracking = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow's s
 AsOf = Annotated[str | None, typer.Option("--as-of", help="The cutoff, such as 2025-09-01: only rows before it count.")]
 
 
+def _tell_version(asked: bool) -> None:
+    if asked:
+        from propensity import __version__
+
+        typer.echo(f"propensity {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_tell_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    pass
+
+
 @contextmanager
 def _progress() -> Iterator[Callable[[str], None]]:
     """Show on the terminal's error stream what is being done."""
