@@ -1,6 +1,6 @@
 """How far models get on a simulated market, whose true probabilities are known.
 
-    python -m benchmarks.market [--customers 50000]
+    python -m benchmarks.market [--customers 50000] [--models scorecard lightgbm]
 
 Simulates a market, trains the demo study on it, and prints for each model the share of the distance from an AUC of
 0.5 to the AUC of the true probability, both on the study's test rows; and how often the true probability lies in the
@@ -24,13 +24,16 @@ def main() -> None:
     """Simulate, train, and compare with the truth."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, default=50_000)
-    customers = parser.parse_args().customers
+    parser.add_argument("--models", nargs="+", default=["scorecard", "lightgbm"])
+    arguments = parser.parse_args()
+    customers = arguments.customers
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
         simulate(work / "market", customers=customers, seed=7)
         study = pp.load_study(ROOT / "configs" / "demo.yaml")
         data = study.data.model_copy(update={"source": str(work / "market")})
-        result = pp.train(study.model_copy(update={"data": data}), out=work / "runs", track=False)
+        study = study.model_copy(update={"data": data, "models": tuple(arguments.models)})
+        result = pp.train(study, out=work / "runs", track=False)
         truth = pd.read_parquet(work / "market" / "truth.parquet")
     truth["cutoff"] = pd.to_datetime(truth["cutoff"])
     test = result.predictions.merge(truth, on=["customer_id", "cutoff"], how="left", validate="1:1")

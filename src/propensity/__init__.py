@@ -16,7 +16,6 @@ __version__ = "0.1.0"
 __all__ = ["__version__", "check", "explain", "load_bundle", "load_study", "score", "train"]
 
 
-
 class _Package(ModuleType):
     """The package: its functions are looked up when they are first used.
 

@@ -10,7 +10,8 @@ from propensity.temporal import to_instant
 
 if TYPE_CHECKING:
     from propensity.bundle import Bundle
-    from propensity.pipelines import CheckResult, CustomerExplanation, Progress, ScoreResult, TrainResult
+    from propensity.pipelines import Progress
+    from propensity.results import CheckResult, CustomerExplanation, ScoreResult, TrainResult
 
 __all__ = ["check", "explain", "load_bundle", "load_study", "score", "train"]
 

@@ -16,7 +16,7 @@ from propensity.errors import EnvironmentFailedError, PropensityError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from propensity.pipelines import CustomerExplanation, TrainResult
+    from propensity.results import CustomerExplanation, TrainResult
 
 app = typer.Typer(
     name="propensity",

@@ -4,7 +4,6 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -17,9 +16,9 @@ import pandas as pd
 import pyarrow as pa
 from ibis.common.exceptions import IbisError
 
-from propensity.bundle import Bundle, load_bundle, save_bundle
+from propensity.bundle import Bundle, load_bundle
 from propensity.cohort import FunnelStep
-from propensity.config import Study, fingerprint, meaning_fingerprint, resolve_path
+from propensity.config import Study, meaning_fingerprint, resolve_path
 from propensity.data.snapshot import SnapshotRows
 from propensity.data.tables import Tables, open_tables
 from propensity.errors import BundleError, ConfigError, DataError, EnvironmentFailedError, InputError
@@ -27,16 +26,15 @@ from propensity.explain.contributions import contributions, to_points
 from propensity.explain.reasons import reason_text, scorecard_reasons
 from propensity.features.matrix import FeaturePlan, Frame
 from propensity.files import point_latest, require_link, to_json, whole_file, whole_folder, write_list
-from propensity.report import write_report
+from propensity.results import CheckResult, CustomerExplanation, ScoreResult, TrainResult, funnel_table
 from propensity.rules.expressions import did_you_mean, parse_expression
 from propensity.rules.scorecard import Scorecard, check_features, load_scorecard
 from propensity.rules.stages import StageRules, default_rules, stage_rules
+from propensity.run_folder import Material, track_run, write_run
 from propensity.samples import (
     Samples,
-    describe_product,
     draw_labelled,
     express,
-    funnel_entry,
     latest_scorable,
     read_snapshot_rows,
     require_product,
@@ -46,8 +44,8 @@ from propensity.samples import (
     snapshot_samples,
     temporal_samples,
 )
-from propensity.scoring import rank_prospects
-from propensity.summary import build_report, package_versions
+from propensity.scoring import list_manifest, ranked_list
+from propensity.summary import package_versions
 from propensity.temporal import format_instant
 from propensity.training import Training, train_study
 
@@ -55,97 +53,6 @@ logger = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
 MANIFEST_SUFFIX = ".manifest.json"
-_SHOWN = ["model", "n", "positives", "roc_auc", "average_precision", "lift_at_10pct", "brier", "calibration_slope"]
-
-
-@dataclass(frozen=True)
-class CheckResult:
-    """What `check` found: tables, funnel and warnings, without training."""
-
-    study: str
-    tables: pd.DataFrame
-    funnel: pd.DataFrame
-    warnings: list[str]
-
-    def __repr__(self) -> str:
-        parts = [f"check of {self.study}", str(self.tables), "", str(self.funnel)]
-        return "\n".join([*parts, *(f"warning: {warning}" for warning in self.warnings)])
-
-
-@dataclass(frozen=True)
-class TrainResult:
-    """What `train` left behind: the run's folder, and its tables.
-
-    Attributes
-    ----------
-    folder : Path
-        The run's folder.
-    metrics : DataFrame
-        A row per model and split.
-    comparisons : DataFrame
-        Paired differences to the baseline on test.
-    funnel : DataFrame
-        Counts by cutoff and step.
-    predictions : DataFrame
-        Test rows with a probability for each model.
-    prospects : DataFrame
-        The list at the latest scorable cutoff.
-    selected, reason : str
-        The deployed model, and why.
-    tracking : dict
-        Where MLflow keeps the run; empty without tracking.
-    """
-
-    study: str
-    folder: Path
-    metrics: pd.DataFrame
-    comparisons: pd.DataFrame
-    funnel: pd.DataFrame
-    predictions: pd.DataFrame
-    prospects: pd.DataFrame
-    selected: str
-    reason: str
-    warnings: list[str]
-    tracking: dict[str, str] = field(default_factory=dict)
-
-    def __repr__(self) -> str:
-        test = self.metrics.loc[self.metrics["split"] == "test", _SHOWN]
-        return f"{self.study}: {self.reason}\n{test.to_string(index=False)}\nrun: {self.folder}"
-
-
-@dataclass(frozen=True)
-class ScoreResult:
-    """A prospect list and its manifest."""
-
-    path: Path | None
-    prospects: pd.DataFrame
-    manifest: dict[str, Any]
-
-    def __repr__(self) -> str:
-        columns = ["rank", "customer_id", "probability", "grade", "points", "reason_1"]
-        return f"{len(self.prospects):,} prospects\n{self.prospects[columns].head(10).to_string(index=False)}"
-
-
-@dataclass(frozen=True)
-class CustomerExplanation:
-    """One prospect taken apart: contributions in points, and the scorecard beside them."""
-
-    customer_id: str
-    as_of: str | None
-    probability: float
-    probability_low: float
-    probability_high: float
-    points: float
-    base_points: float
-    contributions: pd.DataFrame
-    scorecard: pd.DataFrame
-
-    def __repr__(self) -> str:
-        head = (
-            f"{self.customer_id}: probability {self.probability:.2%} "
-            f"({self.probability_low:.2%} to {self.probability_high:.2%}), {self.points:.1f} points"
-        )
-        return f"{head}\n{self.contributions.head(15).to_string(index=False)}"
 
 
 @contextmanager
@@ -211,20 +118,6 @@ def load_rules(study: Study) -> Scorecard | None:
     return load_scorecard(resolve_path(study.scorecard, beside=study.path)) if study.scorecard else None
 
 
-def funnel_table(funnels: list[dict[str, Any]]) -> pd.DataFrame:
-    """Funnels as a table: a row per cutoff, a column per step."""
-    rows = [
-        {
-            "split": entry["split"],
-            "cutoff": entry["cutoff"],
-            **{step["name"]: step["count"] for step in entry["steps"]},
-            "positives": entry["positives"],
-        }
-        for entry in funnels
-    ]
-    return pd.DataFrame(rows)
-
-
 @_engine_errors()
 def train(
     study: Study,
@@ -275,41 +168,29 @@ def train(
         if track:
             _reach_store(study, uri)
         training = _train(study, material.samples, scorecard, about, material.kinds, progress)
-        result = _write_run(work, study, training, material, run_id=run_id, now=now, started=started)
+        result = write_run(work, study, training, material, run_id=run_id, now=now, started=started)
         if track:
             progress("logging to MLflow")
-            result["tracking"] = _track(study, training, work, run_id, uri=uri)
+            result["tracking"] = track_run(study, training, work, run_id, uri=uri)
             (work / "tracking.json").write_text(to_json(result["tracking"]), encoding="utf-8")
     point_latest(root, to=run_id)
     return TrainResult(study=study.study, folder=root / run_id, **result)
 
 
-@dataclass(frozen=True)
-class _Material:
-    """What a training needs from the tables: samples, and the rows of its prospect list with their funnel."""
-
-    samples: Samples
-    frame: Frame
-    steps: list[FunnelStep]
-    as_of: datetime | None
-    kinds: list[str] | None
-    digest: str
-
-
-def _gather(study: Study, *, always: list[str], now: datetime, progress: Progress) -> _Material:
+def _gather(study: Study, *, always: list[str], now: datetime, progress: Progress) -> Material:
     """Read all that is needed before the training, so that a list's date that cannot be scored is told at once."""
     if study.is_snapshot:
         rows = read_snapshot_rows(study)
         samples = snapshot_samples(rows, study, always=always)
         frame, steps = _snapshot_list(study, rows, samples.plan)
-        return _Material(samples, frame, steps, as_of=None, kinds=None, digest=_rows_digest(samples))
+        return Material(samples, frame, steps, as_of=None, kinds=None, digest=_rows_digest(samples))
     with open_study(study, today=now) as tables:
         samples = temporal_samples(tables, study, always=always, progress=progress)
         as_of = latest_scorable(study, until=tables.until)
         progress(f"prospects as of {format_instant(as_of, zone=study.zone)}")
         frame, steps = scoring_frame(tables, study, samples.plan, as_of)
         kinds, digest = _event_kinds(tables), tables.fingerprint()
-        return _Material(samples, frame, steps, as_of=as_of, kinds=kinds, digest=digest)
+        return Material(samples, frame, steps, as_of=as_of, kinds=kinds, digest=digest)
 
 
 def _reach_store(study: Study, uri: str) -> None:
@@ -377,185 +258,6 @@ def _snapshot_list(study: Study, rows: SnapshotRows, plan: FeaturePlan) -> tuple
 def _rows_digest(samples: Samples) -> str:
     hashes = pd.util.hash_pandas_object(samples.train.X, index=False).to_numpy()
     return f"{np.bitwise_xor.reduce(hashes):016x}"
-
-
-def _ranked(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame:
-    name = f"{bundle.about['study']}/{bundle.about['model']}"
-    return rank_prospects(
-        bundle, frame.X, frame.keys, contact=study.contact, model_name=name, model_version=str(bundle.about["run"])
-    )
-
-
-def _in_order(frame: Frame, ranked: pd.DataFrame) -> pd.DataFrame:
-    """Feature rows in the list's order."""
-    position = pd.Series(np.arange(len(frame)), index=frame.keys["customer_id"].to_numpy())
-    return frame.X.iloc[position[ranked["customer_id"].to_numpy()].to_numpy()].reset_index(drop=True)
-
-
-def waterfall(steps: list[FunnelStep], listed: int) -> list[dict[str, Any]]:
-    """From all known customers down to the list, with counts and reasons."""
-    suppressed = steps[-1].removed
-    rows = [step.to_dict() for step in steps[:-1]]
-    rows.append(
-        {"name": "suppressed", "count": suppressed, "removed": suppressed, "reason": "neither scored nor listed"}
-    )
-    rows.append({"name": "scored", "count": steps[-1].count, "removed": 0, "reason": "have a probability"})
-    rows.append(
-        {"name": "unqualified", "count": 0, "removed": 0, "reason": "the study declares no qualification rules"}
-    )
-    rows.append({"name": "listed", "count": listed, "removed": steps[-1].count - listed, "reason": "on the list"})
-    return rows
-
-
-def _list_manifest(
-    study: Study, bundle: Bundle, ranked: pd.DataFrame, steps: list[FunnelStep], as_of: datetime | None, frame: Frame
-) -> dict[str, Any]:
-    matures = format_instant(study.matures_at(as_of), zone=study.zone) if as_of else None
-    return {
-        "study": study.study,
-        "as_of": format_instant(as_of, zone=study.zone) if as_of else None,
-        "matures_on": matures,
-        "waterfall": waterfall(steps, len(ranked)),
-        "rows": len(ranked),
-        "expected_buyers": float(ranked["probability"].sum()),
-        "probability_interval": 0.9,
-        "unseen_categories": dict(frame.unseen or {}),
-        "model": dict(bundle.about),
-        "columns": list(ranked.columns),
-        "notes": [
-            "Propensity is not uplift: some at the top would buy without being contacted.",
-            "An outcome counts only once the list has matured; before, those who have not bought are undecided.",
-        ],
-    }
-
-
-def _write_run(
-    work: Path,
-    study: Study,
-    training: Training,
-    material: _Material,
-    *,
-    run_id: str,
-    now: datetime,
-    started: float,
-) -> dict[str, Any]:
-    evaluation, frame, steps, as_of = training.evaluation, material.frame, material.steps, material.as_of
-    ranked = _ranked(study, training.bundle, frame)
-    listing = _list_manifest(study, training.bundle, ranked, steps, as_of, frame)
-    product = describe_product(study)
-    report, figures = build_report(
-        study,
-        training,
-        run_id=run_id,
-        ranked=ranked,
-        X=_in_order(frame, ranked),
-        as_of=as_of,
-        list_entry={
-            "as_of": listing["as_of"],
-            "file": "prospects.parquet",
-            "listed": len(ranked),
-            "matures_on": listing["matures_on"],
-            "control": None,
-        },
-        product=product,
-        list_funnel=funnel_entry("list", as_of, steps, None, study=study),
-    )
-    metrics = {
-        "study": study.study,
-        "models": evaluation.metrics,
-        "selected": evaluation.selected,
-        "selection_reason": evaluation.reason,
-        "comparisons": evaluation.comparisons,
-    }
-    save_bundle(training.bundle, work / "bundle")
-    write_list(evaluation.predictions, work / "predictions.parquet")
-    write_list(ranked, work / "prospects.parquet")
-    figure_folder = work / "figures"
-    figure_folder.mkdir()
-    for name, png in figures.items():
-        (figure_folder / f"{name}.png").write_bytes(png)
-    manifest = {
-        "study": study.study,
-        "run": run_id,
-        "config_hash": fingerprint(study),
-        "data_fingerprint": material.digest,
-        "versions": package_versions(),
-        "cutoffs": report["run"]["cutoffs"],
-        "seed": study.seed,
-        "settings": training.settings,
-        "list": listing,
-        "started": now.isoformat(),
-        "seconds": round(perf_counter() - started, 1),
-    }
-    documents = {"metrics": metrics, "funnel": report["funnel"], "manifest": manifest, "report": report}
-    documents["features"] = training.bundle.plan.catalogue()
-    for name, document in documents.items():
-        (work / f"{name}.json").write_text(to_json(document), encoding="utf-8")
-    (work / "study.yaml").write_bytes(study.path.read_bytes())
-    write_report(report, work / "report.html")
-    return {
-        "metrics": metrics_table(evaluation.metrics),
-        "comparisons": pd.DataFrame(evaluation.comparisons),
-        "funnel": funnel_table(report["funnel"]),
-        "predictions": evaluation.predictions,
-        "prospects": ranked,
-        "selected": evaluation.selected,
-        "reason": evaluation.reason,
-        "warnings": training.samples.warnings,
-    }
-
-
-def metrics_table(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
-    """Metrics as a table: a row per model and split, with the intervals' ends beside the main figures."""
-    rows = []
-    for name, splits in metrics.items():
-        for split, values in splits.items():
-            row = {"model": name, "split": split}
-            row |= {key: value for key, value in values.items() if not isinstance(value, dict)}
-            for metric in ("roc_auc", "average_precision", "lift_at_10pct"):
-                low_high = values["intervals"].get(metric) or [None, None]
-                row[f"{metric}_low"], row[f"{metric}_high"] = low_high
-            rows.append(row)
-    return pd.DataFrame(rows)
-
-
-def _track(study: Study, training: Training, work: Path, run_id: str, *, uri: str) -> dict[str, str]:
-    from propensity.tracking import RunRecord, track  # importing mlflow takes seconds
-
-    train_rows = training.samples.train
-    record = RunRecord(
-        name=run_id,
-        params={
-            "study": study.study,
-            "seed": study.seed,
-            "selected": training.evaluation.selected,
-            "horizon": study.outcome.horizon,
-            "windows": ",".join(str(window) for window in study.features.windows),
-            "features": len(training.bundle.plan.names),
-            "train_rows": len(train_rows),
-            "train_positives": int(train_rows.labels.sum()),
-            **{
-                f"{model}.{key}": value
-                for model, settings in training.settings.items()
-                for key, value in settings.items()
-                if not isinstance(value, dict)
-            },
-        },
-        metrics=training.evaluation.metrics,
-        selected=training.evaluation.selected,
-        folder=work,
-        rows=train_rows.X.assign(label=train_rows.labels),
-        source=study.study,
-        catalogue=training.bundle.plan.catalogue(),
-        tags={
-            "propensity.study": study.study,
-            "propensity.run": run_id,
-            "propensity.config_hash": fingerprint(study),
-            "propensity.market": study.target.market,
-        },
-    )
-    tracked = track(record, uri=uri, experiment=study.tracking.experiment or study.study, registered_name=study.study)
-    return {name: str(value) for name, value in vars(tracked).items()}
 
 
 def find_bundle(
@@ -652,8 +354,8 @@ def score(
             progress(f"scoring prospects as of {format_instant(as_of, zone=study.zone)}")
             frame, steps = scoring_frame(tables, study, bundle.plan, as_of)
     _refuse_unseen(study, frame)
-    ranked = _ranked(study, bundle, frame)
-    manifest = _list_manifest(study, bundle, ranked, steps, as_of, frame)
+    ranked = ranked_list(study, bundle, frame)
+    manifest = list_manifest(study, bundle, ranked, steps, as_of, frame)
     if out is not None:
         with whole_file(out.with_name(out.name + MANIFEST_SUFFIX)) as work:
             work.write_text(to_json(manifest), encoding="utf-8")

@@ -5,16 +5,21 @@ rows always give the same list.
 """
 
 from collections.abc import Iterator
+from datetime import datetime
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from propensity.bundle import Bundle
-from propensity.config import ContactSpec
+from propensity.bundle import LEVEL, Bundle
+from propensity.cohort import FunnelStep
+from propensity.config import ContactSpec, Study
 from propensity.explain.contributions import contributions, to_points
 from propensity.explain.reasons import top_reasons
+from propensity.features.matrix import Frame
+from propensity.temporal import format_instant
 
 REASONS = 5
 CHUNK = 50_000
@@ -72,6 +77,14 @@ def rank_prospects(
     return listed
 
 
+def ranked_list(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame:
+    """The prospect list of a frame, under the bundle's own name and run."""
+    name = f"{bundle.about['study']}/{bundle.about['model']}"
+    return rank_prospects(
+        bundle, frame.X, frame.keys, contact=study.contact, model_name=name, model_version=str(bundle.about["run"])
+    )
+
+
 def tie_breaker(customer_ids: pd.Series) -> npt.NDArray[np.uint64]:
     """A fixed pseudo-random number for each key, shape (n,)."""
     return pd.util.hash_array(customer_ids.astype(str).to_numpy(dtype=object))
@@ -106,3 +119,41 @@ def _explained(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
         }
     )
     return pd.concat([frame, top_reasons(phi_points, X, bundle.plan.catalogue(), count=REASONS)], axis=1)
+
+
+def waterfall(steps: list[FunnelStep], listed: int) -> list[dict[str, Any]]:
+    """From all known customers down to the list, with counts and reasons."""
+    suppressed = steps[-1].removed
+    rows = [step.to_dict() for step in steps[:-1]]
+    rows.append(
+        {"name": "suppressed", "count": suppressed, "removed": suppressed, "reason": "neither scored nor listed"}
+    )
+    rows.append({"name": "scored", "count": steps[-1].count, "removed": 0, "reason": "have a probability"})
+    rows.append(
+        {"name": "unqualified", "count": 0, "removed": 0, "reason": "the study declares no qualification rules"}
+    )
+    rows.append({"name": "listed", "count": listed, "removed": steps[-1].count - listed, "reason": "on the list"})
+    return rows
+
+
+def list_manifest(
+    study: Study, bundle: Bundle, ranked: pd.DataFrame, steps: list[FunnelStep], as_of: datetime | None, frame: Frame
+) -> dict[str, Any]:
+    """What stands beside a list: where it comes from, its waterfall, and when its outcome will have matured."""
+    matures = format_instant(study.matures_at(as_of), zone=study.zone) if as_of else None
+    return {
+        "study": study.study,
+        "as_of": format_instant(as_of, zone=study.zone) if as_of else None,
+        "matures_on": matures,
+        "waterfall": waterfall(steps, len(ranked)),
+        "rows": len(ranked),
+        "expected_buyers": float(ranked["probability"].sum()),
+        "probability_interval": LEVEL,
+        "unseen_categories": dict(frame.unseen or {}),
+        "model": dict(bundle.about),
+        "columns": list(ranked.columns),
+        "notes": [
+            "Propensity is not uplift: some at the top would buy without being contacted.",
+            "An outcome counts only once the list has matured; before, those who have not bought are undecided.",
+        ],
+    }

@@ -1,0 +1,128 @@
+"""What the pipelines hand out: typed results with DataFrames inside and a readable ``repr``."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+_SHOWN = ["model", "n", "positives", "roc_auc", "average_precision", "lift_at_10pct", "brier", "calibration_slope"]
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What `check` found: tables, funnel and warnings, without training."""
+
+    study: str
+    tables: pd.DataFrame
+    funnel: pd.DataFrame
+    warnings: list[str]
+
+    def __repr__(self) -> str:
+        parts = [f"check of {self.study}", str(self.tables), "", str(self.funnel)]
+        return "\n".join([*parts, *(f"warning: {warning}" for warning in self.warnings)])
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What `train` left behind: the run's folder, and its tables.
+
+    Attributes
+    ----------
+    folder : Path
+        The run's folder.
+    metrics : DataFrame
+        A row per model and split.
+    comparisons : DataFrame
+        Paired differences to the baseline on test.
+    funnel : DataFrame
+        Counts by cutoff and step.
+    predictions : DataFrame
+        Test rows with a probability for each model.
+    prospects : DataFrame
+        The list at the latest scorable cutoff.
+    selected, reason : str
+        The deployed model, and why.
+    tracking : dict
+        Where MLflow keeps the run; empty without tracking.
+    """
+
+    study: str
+    folder: Path
+    metrics: pd.DataFrame
+    comparisons: pd.DataFrame
+    funnel: pd.DataFrame
+    predictions: pd.DataFrame
+    prospects: pd.DataFrame
+    selected: str
+    reason: str
+    warnings: list[str]
+    tracking: dict[str, str] = field(default_factory=dict)
+
+    def __repr__(self) -> str:
+        test = self.metrics.loc[self.metrics["split"] == "test", _SHOWN]
+        return f"{self.study}: {self.reason}\n{test.to_string(index=False)}\nrun: {self.folder}"
+
+
+@dataclass(frozen=True)
+class ScoreResult:
+    """A prospect list and its manifest."""
+
+    path: Path | None
+    prospects: pd.DataFrame
+    manifest: dict[str, Any]
+
+    def __repr__(self) -> str:
+        columns = ["rank", "customer_id", "probability", "grade", "points", "reason_1"]
+        return f"{len(self.prospects):,} prospects\n{self.prospects[columns].head(10).to_string(index=False)}"
+
+
+@dataclass(frozen=True)
+class CustomerExplanation:
+    """One prospect taken apart: contributions in points, and the scorecard beside them."""
+
+    customer_id: str
+    as_of: str | None
+    probability: float
+    probability_low: float
+    probability_high: float
+    points: float
+    base_points: float
+    contributions: pd.DataFrame
+    scorecard: pd.DataFrame
+
+    def __repr__(self) -> str:
+        head = (
+            f"{self.customer_id}: probability {self.probability:.2%} "
+            f"({self.probability_low:.2%} to {self.probability_high:.2%}), {self.points:.1f} points"
+        )
+        return f"{head}\n{self.contributions.head(15).to_string(index=False)}"
+
+
+def funnel_table(funnels: list[dict[str, Any]]) -> pd.DataFrame:
+    """Funnels as a table: a row per cutoff, a column per step."""
+    rows = [
+        {
+            "split": entry["split"],
+            "cutoff": entry["cutoff"],
+            **{step["name"]: step["count"] for step in entry["steps"]},
+            "positives": entry["positives"],
+        }
+        for entry in funnels
+    ]
+    return pd.DataFrame(rows)
+
+
+def metrics_table(metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> pd.DataFrame:
+    """Metrics as a table: a row per model and split, with the intervals' ends beside the main figures."""
+    rows = []
+    for name, splits in metrics.items():
+        for split, values in splits.items():
+            row = {"model": name, "split": split}
+            row |= {key: value for key, value in values.items() if not isinstance(value, dict)}
+            for metric in ("roc_auc", "average_precision", "lift_at_10pct"):
+                low_high = values["intervals"].get(metric) or [None, None]
+                row[f"{metric}_low"], row[f"{metric}_high"] = low_high
+            rows.append(row)
+    return pd.DataFrame(rows)

@@ -1,0 +1,163 @@
+"""What a run leaves behind: its folder of plain files, and the same in MLflow."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from propensity.bundle import save_bundle
+from propensity.cohort import FunnelStep
+from propensity.config import Study, fingerprint
+from propensity.features.matrix import Frame
+from propensity.files import to_json, write_list
+from propensity.report import write_report
+from propensity.results import funnel_table, metrics_table
+from propensity.samples import Samples, describe_product, funnel_entry
+from propensity.scoring import list_manifest, ranked_list
+from propensity.summary import build_report, package_versions
+from propensity.training import Training
+
+
+@dataclass(frozen=True)
+class Material:
+    """What a training needs from the tables: samples, and the rows of its prospect list with their funnel."""
+
+    samples: Samples
+    frame: Frame
+    steps: list[FunnelStep]
+    as_of: datetime | None
+    kinds: list[str] | None
+    digest: str
+
+
+def _in_order(frame: Frame, ranked: pd.DataFrame) -> pd.DataFrame:
+    """Feature rows in the list's order."""
+    position = pd.Series(np.arange(len(frame)), index=frame.keys["customer_id"].to_numpy())
+    return frame.X.iloc[position[ranked["customer_id"].to_numpy()].to_numpy()].reset_index(drop=True)
+
+
+def write_run(
+    work: Path,
+    study: Study,
+    training: Training,
+    material: Material,
+    *,
+    run_id: str,
+    now: datetime,
+    started: float,
+) -> dict[str, Any]:
+    """Write everything that a run leaves behind into the folder `work`, and return its tables.
+
+    Returns
+    -------
+    dict
+        The fields of `results.TrainResult` that the run itself gives.
+    """
+    evaluation, frame, steps, as_of = training.evaluation, material.frame, material.steps, material.as_of
+    ranked = ranked_list(study, training.bundle, frame)
+    listing = list_manifest(study, training.bundle, ranked, steps, as_of, frame)
+    product = describe_product(study)
+    report, figures = build_report(
+        study,
+        training,
+        run_id=run_id,
+        ranked=ranked,
+        X=_in_order(frame, ranked),
+        as_of=as_of,
+        list_entry={
+            "as_of": listing["as_of"],
+            "file": "prospects.parquet",
+            "listed": len(ranked),
+            "matures_on": listing["matures_on"],
+            "control": None,
+        },
+        product=product,
+        list_funnel=funnel_entry("list", as_of, steps, None, study=study),
+    )
+    metrics = {
+        "study": study.study,
+        "models": evaluation.metrics,
+        "selected": evaluation.selected,
+        "selection_reason": evaluation.reason,
+        "comparisons": evaluation.comparisons,
+    }
+    save_bundle(training.bundle, work / "bundle")
+    write_list(evaluation.predictions, work / "predictions.parquet")
+    write_list(ranked, work / "prospects.parquet")
+    figure_folder = work / "figures"
+    figure_folder.mkdir()
+    for name, png in figures.items():
+        (figure_folder / f"{name}.png").write_bytes(png)
+    manifest = {
+        "study": study.study,
+        "run": run_id,
+        "config_hash": fingerprint(study),
+        "data_fingerprint": material.digest,
+        "versions": package_versions(),
+        "cutoffs": report["run"]["cutoffs"],
+        "seed": study.seed,
+        "settings": training.settings,
+        "list": listing,
+        "started": now.isoformat(),
+        "seconds": round(perf_counter() - started, 1),
+    }
+    documents = {"metrics": metrics, "funnel": report["funnel"], "manifest": manifest, "report": report}
+    documents["features"] = training.bundle.plan.catalogue()
+    for name, document in documents.items():
+        (work / f"{name}.json").write_text(to_json(document), encoding="utf-8")
+    (work / "study.yaml").write_bytes(study.path.read_bytes())
+    write_report(report, work / "report.html")
+    return {
+        "metrics": metrics_table(evaluation.metrics),
+        "comparisons": pd.DataFrame(evaluation.comparisons),
+        "funnel": funnel_table(report["funnel"]),
+        "predictions": evaluation.predictions,
+        "prospects": ranked,
+        "selected": evaluation.selected,
+        "reason": evaluation.reason,
+        "warnings": training.samples.warnings,
+    }
+
+
+def track_run(study: Study, training: Training, work: Path, run_id: str, *, uri: str) -> dict[str, str]:
+    """Log the run in the folder `work` to MLflow; return where it is kept."""
+    from propensity.tracking import RunRecord, track  # importing mlflow takes seconds
+
+    train_rows = training.samples.train
+    record = RunRecord(
+        name=run_id,
+        params={
+            "study": study.study,
+            "seed": study.seed,
+            "selected": training.evaluation.selected,
+            "horizon": study.outcome.horizon,
+            "windows": ",".join(str(window) for window in study.features.windows),
+            "features": len(training.bundle.plan.names),
+            "train_rows": len(train_rows),
+            "train_positives": int(train_rows.labels.sum()),
+            **{
+                f"{model}.{key}": value
+                for model, settings in training.settings.items()
+                for key, value in settings.items()
+                if not isinstance(value, dict)
+            },
+        },
+        metrics=training.evaluation.metrics,
+        selected=training.evaluation.selected,
+        folder=work,
+        rows=train_rows.X.assign(label=train_rows.labels),
+        source=study.study,
+        catalogue=training.bundle.plan.catalogue(),
+        tags={
+            "propensity.study": study.study,
+            "propensity.run": run_id,
+            "propensity.config_hash": fingerprint(study),
+            "propensity.market": study.target.market,
+        },
+    )
+    tracked = track(record, uri=uri, experiment=study.tracking.experiment or study.study, registered_name=study.study)
+    return {name: str(value) for name, value in vars(tracked).items()}
