@@ -1,1 +1,1 @@
-""""""
+"""Exact contributions, and reasons in words."""

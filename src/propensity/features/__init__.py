@@ -1,1 +1,1 @@
-"""Features: what was known of a customer as of a cutoff."""
+"""Features as of each cutoff: profile, behaviour and purchases, in one matrix."""

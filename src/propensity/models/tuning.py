@@ -89,8 +89,8 @@ def choose_settings(
     Returns
     -------
     Tuned
-        Its settings are ``{"rounds": int, "num_leaves": int, "learning_rate": float}`` for ``lightgbm``: the best mean over
-        folds, one seed, with the size of trees and steps that it was found with. ``{"C": float}`` for
+        Its settings are ``{"rounds": int, "num_leaves": int, "learning_rate": float}`` for ``lightgbm``: the best mean
+        over folds, one seed, with the size of trees and steps that it was found with. ``{"C": float}`` for
         ``logistic``: the strongest shrinkage within one standard error of the best. Empty for the
         others, and where `params` leaves nothing to choose.
 
