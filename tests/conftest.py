@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import settings
 
 from propensity.config import Study, load_study
 from propensity.data.simulate import simulate
@@ -20,6 +21,10 @@ from propensity.data.tables import Tables, open_tables
 from propensity.samples import express
 
 ROOT = Path(__file__).parents[1]
+
+# The same examples in every run: a test that fails now and then helps nobody.
+settings.register_profile("same", derandomize=True, database=None, deadline=None)
+settings.load_profile("same")
 
 Table = pd.DataFrame | pa.Table | list[dict[str, Any]] | str
 """A table as a test states it; a text is the content of a CSV file."""

@@ -241,6 +241,8 @@ def test_a_day_cut_by_the_window_is_active_on_both_sides_of_it() -> None:
     # What goes on only after the cutoff makes the cut day no longer: 15:00 of 1 March is future.
     cut = records((1, "2025-03-01 09:00"), (1, "2025-03-01 15:00"))
     assert one(cut, "days 24h, days 2h, days", cutoffs=cutoff) == [1, 0, 1]
+    at_the_cutoff = records((1, "2025-03-01 09:00"), (1, "2025-03-01 12:00"))
+    assert one(at_the_cutoff, "days 24h, days 2h, days", cutoffs=cutoff) == [1, 0, 1]
 
 
 def test_a_day_cut_by_many_windows_is_active_in_each_that_holds_a_record_of_it() -> None:
