@@ -10,6 +10,7 @@ import pandas as pd
 from propensity.config import DataSpec, OutcomeSpec, SplitSpec, TableSpec
 from propensity.data.connect import Express, open_source, to_frame
 from propensity.data.schema import TableFacts, stage_customers
+from propensity.data.values import scalar_text
 from propensity.errors import DataError
 
 _FILE = "the file given"
@@ -131,7 +132,8 @@ def _labels(values: pd.Series, outcome: OutcomeSpec) -> npt.NDArray[np.int8]:
             f"outcome.column: {empty:,} rows have no '{outcome.column}'. A snapshot's rows all need a label; rows to "
             "score go into a file of their own (score --data FILE)."
         )
-    labels: npt.NDArray[np.int8] = values.isin([str(value) for value in outcome.positive]).to_numpy().astype(np.int8)
+    positive = [scalar_text(value) for value in outcome.positive]
+    labels: npt.NDArray[np.int8] = values.isin(positive).to_numpy().astype(np.int8)
     if labels.min() == labels.max():
         found = sorted(values.unique())[:5]
         raise DataError(
@@ -148,7 +150,7 @@ def _parts(rows: pd.DataFrame, split: SplitSpec, usable: npt.NDArray[np.bool_]) 
     if split.column:
         values = rows[f"carried_{split.column}"]
         for name in ("train", "validation", "test"):
-            part[values.isin([str(value) for value in getattr(split, name)]).to_numpy()] = name
+            part[values.isin([scalar_text(value) for value in getattr(split, name)]).to_numpy()] = name
     else:
         order = np.arange(len(rows))
         if split.order != "rows":
