@@ -495,6 +495,13 @@ class Study(Spec):
                 "a snapshot study has neither events nor purchases: remove them",
                 ("data",),
             )
+            for name, attribute in self.data.customers.attributes.items():
+                require(
+                    attribute.type != "date",
+                    f"a snapshot has no cutoff to count from, so that the date '{name}' cannot become an age: give the "
+                    "age or the days as a number, or leave it out",
+                    ("data", "customers", "attributes", name),
+                )
         else:
             require(self.cutoffs is not None, "cutoffs are needed: train, validation and test", ("cutoffs",))
             require(self.split is None, "split is for snapshots (outcome: column): remove it", ("split",))

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from propensity import pipelines
+from propensity import pipelines, run_folder
 from propensity.bundle import load_bundle
 
 COMMAND = [sys.executable, "-m", "propensity"]
@@ -26,7 +26,12 @@ def crash(*_: object, **__: object) -> None:
     raise CrashError
 
 
-LATE = ["build_report", "save_bundle", "write_list", "write_report", "metrics_table", "_track"]
+LATE = [
+    (run_folder, "save_bundle"),
+    (run_folder, "write_list"),
+    (run_folder, "write_report"),
+    (pipelines, "track_run"),
+]
 
 
 def everything(folder: Path) -> dict[str, bytes | None]:
@@ -34,28 +39,28 @@ def everything(folder: Path) -> dict[str, bytes | None]:
     return {str(path): path.read_bytes() if path.is_file() else None for path in sorted(folder.rglob("*"))}
 
 
-@pytest.mark.parametrize("step", LATE)
-def test_crash_while_writing_leaves_the_runs_as_they_were(quick, tmp_path, monkeypatch, step):
+@pytest.mark.parametrize(("module", "step"), LATE)
+def test_crash_while_writing_leaves_the_runs_as_they_were(quick, tmp_path, monkeypatch, module, step):
     study, runs = quick.study, quick.runs
     before = everything(runs)
-    monkeypatch.setattr(pipelines, step, crash)
+    monkeypatch.setattr(module, step, crash)
     with pytest.raises(CrashError):
-        train(study, runs, f"sqlite:///{tmp_path / 'mlflow.db'}")
+        train(study, runs, f"sqlite:///{tmp_path / 'mlflow.db'}" if step == "track_run" else None)
     assert everything(runs) == before
     assert load_bundle(runs / "latest" / "bundle")
 
 
-def train(study: Path, runs: Path, uri: str) -> None:
+def train(study: Path, runs: Path, uri: str | None = None) -> None:
     from propensity import api
 
-    api.train(study, out=runs, tracking_uri=uri)
+    api.train(study, out=runs, track=uri is not None, tracking_uri=uri)
 
 
 def test_crash_of_the_first_run_leaves_no_folder(quick, tmp_path, monkeypatch):
     study = quick.study
-    monkeypatch.setattr(pipelines, "write_report", crash)
+    monkeypatch.setattr(run_folder, "write_report", crash)
     with pytest.raises(CrashError):
-        train(study, tmp_path / "new" / "runs", f"sqlite:///{tmp_path / 'mlflow.db'}")
+        train(study, tmp_path / "new" / "runs")
     assert not (tmp_path / "new").exists()
 
 

@@ -253,6 +253,7 @@ def test_explain_and_check_work_on_a_snapshot(propensity, runs):
         ("test: [newest]", "test: [tomorrow]", "no row belongs to test"),
         ("column: part", "column: parts", "'parts'"),
         ("visits >= 1", "visits >= 1000", "0 rows"),
+        ("visits: number", "visits: number\n      first_seen: date", "the date 'first_seen' cannot become an age"),
     ],
 )
 def test_study_that_does_not_fit_the_table_is_refused(propensity, source, tmp_path, old, new, told):
