@@ -5,8 +5,9 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
-FAST := $(BIN)/python -m pytest -m "not slow"
-SLOW := $(BIN)/python -m pytest -m slow
+PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist loadfile
+FAST := $(PYTEST) -m "not slow"
+SLOW := $(PYTEST) -m slow
 
 .PHONY: demo test test-fast test-slow check lock clean install install-dev
 
