@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from propensity.errors import DataError
+from propensity.errors import ConfigError, DataError
 from propensity.samples import read_snapshot_rows
 
 Little = Callable[..., Any]
@@ -84,3 +84,15 @@ def test_what_a_snapshot_lacks_is_said(little_study: Little) -> None:
         flat(little_study, rows([1, 0, 1, 0], ["train"] * 4))
     with pytest.raises(DataError, match=r"outcome and split: there is no column 'parts'\. Did you mean 'part'\?"):
         flat(little_study, rows([1, 0, 1, 0]), split={"column": "parts"})
+
+
+@pytest.mark.parametrize("column", ["carried_bought", "carried_part", "bought"])
+def test_neither_label_nor_split_decides_who_is_a_prospect(column: str, little_study: Little) -> None:
+    with pytest.raises(ConfigError, match=column):
+        flat(little_study, rows([1, 0, 1, 0]), target={"where": f"{column} = '1'"})
+
+
+def test_criteria_over_attributes_pick_the_prospects(little_study: Little) -> None:
+    found = flat(little_study, rows([1, 0, 1, 0]), target={"where": "x >= 1", "suppress": {"where": "x = 3"}})
+    assert found.is_target.tolist() == [False, True, True, True]
+    assert found.is_suppressed.tolist() == [False, False, False, True]

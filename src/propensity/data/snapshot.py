@@ -85,16 +85,16 @@ def read_snapshot(
         order = split.order if split.order != "rows" else None
         carry = tuple(dict.fromkeys(c for c in (outcome.column, split.column, order) if c)) if labelled else ()
         table, facts, warnings = stage_customers(source, spec, carry=carry, numbered=True)
-        flags = {
-            name: express(text, table, place) if text else None
-            for name, text, place in (("target", where, "target.where"), ("suppressed", suppress, "target.suppress"))
-        }
-        table = table.mutate(**{f"flag_{name}": flag for name, flag in flags.items() if flag is not None})
         rows = to_frame(table.order_by("row_position"))
+        # Criteria are checked against the attributes alone: neither label nor split may decide who is a prospect.
+        attributes = table.select("row_position", *spec.customers.attributes)
+        criteria = (("target", where, "target.where"), ("suppressed", suppress, "target.suppress.where"))
+        flags = {f"flag_{name}": express(text, attributes, place) for name, text, place in criteria if text}
+        flagged = to_frame(attributes.mutate(**flags).order_by("row_position"))
     keys = pd.DataFrame({"customer_id": rows["customer_id"], "code": np.arange(len(rows), dtype=np.int64)})
     keys["cutoff"] = pd.Series(pd.NaT, index=keys.index, dtype="datetime64[us]")
-    is_target = _mask(rows, "flag_target", np.ones(len(rows), dtype=bool))
-    is_suppressed = _mask(rows, "flag_suppressed", np.zeros(len(rows), dtype=bool))
+    is_target = _mask(flagged, "flag_target" if where else None, np.ones(len(rows), dtype=bool))
+    is_suppressed = _mask(flagged, "flag_suppressed" if suppress else None, np.zeros(len(rows), dtype=bool))
     return SnapshotRows(
         attributes=rows[[*spec.customers.attributes]],
         keys=keys,
@@ -121,8 +121,8 @@ def _with_file(spec: DataSpec, file: Path) -> DataSpec:
     return spec.model_copy(update={"tables": {**spec.tables, _FILE: table}, "customers": customers})
 
 
-def _mask(rows: pd.DataFrame, column: str, default: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    return rows[column].fillna(value=False).to_numpy(dtype=bool) if column in rows else default
+def _mask(rows: pd.DataFrame, column: str | None, default: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+    return rows[column].fillna(value=False).to_numpy(dtype=bool) if column else default
 
 
 def _labels(values: pd.Series, outcome: OutcomeSpec) -> npt.NDArray[np.int8]:
