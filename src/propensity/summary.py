@@ -212,7 +212,7 @@ def _data_uri(png: bytes) -> str:
 def _limits(study: Study) -> list[str]:
     limits = [
         "The 90 % interval of a prospect's probability covers the drawing of customers and the calibration, neither "
-        "the model's own bias nor change to come: on the simulated market it held the true probability of about 7 in 10."
+        "the model's own bias nor change to come: on a simulated market it held the true probability of 7 in 10."
     ]
     if study.is_snapshot:
         return [*limits, "One snapshot: whether each attribute was known before the outcome cannot be checked here."]
