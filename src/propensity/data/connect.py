@@ -29,6 +29,10 @@ _INSTANT = dt.Timestamp(scale=6)
 _ZONED = dt.Timestamp("UTC", scale=6)
 
 
+Alter = Callable[[str, ir.Table], ir.Table]
+"""Gives another table in place of a raw one (its name, its rows as the source has them): what an audit changes."""
+
+
 class Express(Protocol):
     """Turns a checked expression's text into a column of a table; handed in, for the rules stand above the data."""
 
@@ -90,10 +94,21 @@ class Source:
         Turns a checked expression into a column: ``express(text, table, place)``.
     memory_limit : str, optional
         The most memory DuckDB may take before it spills to disk, such as ``2GB``.
+    alter : callable, optional
+        Changes each raw table before others are made out of it.
     """
 
-    def __init__(self, spec: DataSpec, path: Path, *, express: Express, memory_limit: str | None = None) -> None:
+    def __init__(
+        self,
+        spec: DataSpec,
+        path: Path,
+        *,
+        express: Express,
+        memory_limit: str | None = None,
+        alter: Alter | None = None,
+    ) -> None:
         self._spec, self._path, self._express = spec, path, express
+        self._alter: Alter = alter or _as_it_is
         self._made: dict[str, ir.Table] = {}
         self._folder = tempfile.TemporaryDirectory(prefix="propensity-")
         self.connection = self._connect(memory_limit)
@@ -117,7 +132,7 @@ class Source:
                 near = difflib.get_close_matches(name, known, n=1)
                 hint = f"Did you mean '{near[0]}'?" if near else f"Known: {', '.join(known) or 'none'}."
                 raise DataError(f"{place}: there is no table '{name}' in {_without_secrets(self._spec.source)}. {hint}")
-            self._made[name] = self._make(name, spec) if spec else self._found[name]()
+            self._made[name] = self._make(name, spec) if spec else self._alter(name, self._found[name]())
         return self._made[name]
 
     def materialise(self, name: str, expression: ir.Table) -> ir.Table:
@@ -244,7 +259,7 @@ class Source:
 
     def _make(self, name: str, spec: TableSpec) -> ir.Table:
         place = f"data.tables.{name}"
-        table = self._origin(spec, place)
+        table = self._origin(name, spec)
         if spec.row_number:
             table = table.mutate(**{spec.row_number: ibis.row_number() + 1})
         for join in spec.join:
@@ -267,20 +282,21 @@ class Source:
             table = table.drop(*spec.drop)
         return table
 
-    def _origin(self, spec: TableSpec, place: str) -> ir.Table:
+    def _origin(self, name: str, spec: TableSpec) -> ir.Table:
+        place = f"data.tables.{name}"
         if spec.union:
             parts = [self.table(part, place=f"{place}.union") for part in spec.union]
-            for name, part in zip(spec.union[1:], parts[1:], strict=True):
+            for other, part in zip(spec.union[1:], parts[1:], strict=True):
                 if set(part.columns) != set(parts[0].columns):
                     different = sorted(set(part.columns) ^ set(parts[0].columns))
-                    raise DataError(f"{place}.union: {name} and {spec.union[0]} differ in columns {different}.")
+                    raise DataError(f"{place}.union: {other} and {spec.union[0]} differ in columns {different}.")
             return _stack(parts, place=f"{place}.union")
         file = self._path / str(spec.file)
         if not file.exists():
             raise DataError(f"{place}.file: {file} does not exist. Put the file there, or change its name.")
         if file.suffix == ".parquet":
-            return self._read_parquet(str(file))
-        return self._read_text(file, spec.csv or self._spec.csv, spec.columns)
+            return self._alter(name, self._read_parquet(str(file)))
+        return self._alter(name, self._read_text(file, spec.csv or self._spec.csv, spec.columns))
 
     def _join(self, table: ir.Table, join: JoinSpec, place: str) -> ir.Table:
         other = self.table(join.table, place=f"{place}.join")
@@ -334,10 +350,16 @@ def _first_line(error: Exception) -> str:
     return str(error).strip().split("\n", maxsplit=1)[0]
 
 
+def _as_it_is(_: str, table: ir.Table) -> ir.Table:
+    return table
+
+
 @contextmanager
-def open_source(spec: DataSpec, path: Path, *, express: Express, memory_limit: str | None = None) -> Iterator[Source]:
+def open_source(
+    spec: DataSpec, path: Path, *, express: Express, memory_limit: str | None = None, alter: Alter | None = None
+) -> Iterator[Source]:
     """A `Source` that is closed at the end."""
-    source = Source(spec, path, express=express, memory_limit=memory_limit)
+    source = Source(spec, path, express=express, memory_limit=memory_limit, alter=alter)
     try:
         yield source
     finally:

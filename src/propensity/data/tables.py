@@ -3,10 +3,12 @@
 ``as_of`` gives what was known before a cutoff, ``between`` what happened in a label window.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import reduce
+from operator import or_
 from pathlib import Path
 
 import ibis
@@ -15,6 +17,7 @@ import ibis.expr.types as ir
 from propensity.config import DataSpec, MatchSpec, OutcomeSpec
 from propensity.data.connect import (
     MICROSECONDS_PER_DAY,
+    Alter,
     Express,
     Source,
     epoch_microseconds,
@@ -77,7 +80,13 @@ class Tables:
 
 @contextmanager
 def open_tables(
-    spec: DataSpec, path: Path, *, express: Express, today: datetime | None = None, memory_limit: str | None = None
+    spec: DataSpec,
+    path: Path,
+    *,
+    express: Express,
+    today: datetime | None = None,
+    memory_limit: str | None = None,
+    alter: Alter | None = None,
 ) -> Iterator[Tables]:
     """Open a study's source and stage its canonical tables; closes the connection at the end.
 
@@ -91,8 +100,10 @@ def open_tables(
         Turns checked expressions into columns (``rules.expressions``).
     today : datetime, optional
         Records after this instant are impossible: counted, left out, and refused above the limit.
+    alter : callable, optional
+        Changes each raw table before anything is made out of it: ``alter(name, table)``.
     """
-    with open_source(spec, path, express=express, memory_limit=memory_limit) as source:
+    with open_source(spec, path, express=express, memory_limit=memory_limit, alter=alter) as source:
         yield _stage(source, spec, today=today)
 
 
@@ -128,6 +139,18 @@ def as_of(records: ir.Table, cutoff: datetime) -> ir.Table:
     """Rows that had happened and were known: ``occurred_at < cutoff`` and ``available_at < cutoff``."""
     table = records.filter(records.occurred_at < _instant(cutoff))
     return table.filter(table.available_at < _instant(cutoff)) if "available_at" in table.columns else table
+
+
+def is_later(times: Sequence[ir.TimestampValue], cutoff: datetime) -> ir.BooleanValue:
+    """Whether any of a row's times is at or after `cutoff`: what nothing as of the cutoff may know.
+
+    Parameters
+    ----------
+    times : sequence of ibis timestamps
+        When the row happened and became known, naive UTC; a missing time decides nothing.
+    """
+    later = [(time >= _instant(cutoff)).fill_null(False) for time in times]
+    return reduce(or_, later, ibis.literal(value=False))
 
 
 def between(records: ir.Table, window: Window) -> ir.Table:
