@@ -20,6 +20,7 @@ from pydantic.json_schema import SkipJsonSchema
 from propensity.temporal import Duration, label_window, maturity, to_instant
 from propensity.yaml_spec import Spec, read_yaml_spec, require
 
+_SPARK = "pyspark://"
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
 
 
@@ -216,9 +217,10 @@ class PurchasesSpec(RecordsSpec):
 
 
 class DataSpec(Spec):
-    """Where the tables are and what their columns mean."""
+    """Where the tables are, which engine reads them, and what their columns mean."""
 
     source: str
+    engine: Literal["duckdb", "spark"] = "duckdb"
     time_zone: str = "UTC"
     csv: CsvSpec = CsvSpec()
     tables: dict[str, TableSpec] = {}
@@ -237,6 +239,19 @@ class DataSpec(Spec):
             near = difflib.get_close_matches(value, available_timezones(), n=1)
             raise ValueError(f"unknown time zone{f'; did you mean {near[0]}?' if near else ''}")
         return value
+
+    @model_validator(mode="after")
+    def _spark_reads_files(self) -> Self:
+        if self.engine == "spark" and not self.source.startswith(_SPARK):
+            file = Path(self.source).suffix == ".duckdb"
+            readable = "://" not in self.source and not file
+            require(readable, "Spark reads a folder of Parquet or CSV files, or pyspark://: change it", ("source",))
+        return self
+
+    @property
+    def on_spark(self) -> bool:
+        """Whether Spark reads the tables: asked for as the engine, or by a source that is Spark's catalogue."""
+        return self.engine == "spark" or self.source.startswith(_SPARK)
 
     @property
     def zone(self) -> ZoneInfo:
@@ -590,6 +605,8 @@ def fingerprint(study: Study) -> str:
 
 def meaning_fingerprint(study: Study) -> str:
     """A hash of what a model depends on: the roles' meaning, target, outcome and features, not where the data is."""
-    roles = study.data.model_dump_json(exclude={"source", "csv", "max_unreadable", "max_unseen", "recorded_until"})
+    roles = study.data.model_dump_json(
+        exclude={"source", "engine", "csv", "max_unreadable", "max_unseen", "recorded_until"}
+    )
     parts = [roles, study.target.model_dump_json(), study.outcome.model_dump_json(), study.features.model_dump_json()]
     return sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -15,7 +15,7 @@ import pytest
 
 from propensity.config import DataSpec
 from propensity.data.connect import (
-    Source,
+    DuckSource,
     local_day,
     local_to_utc,
     open_source,
@@ -136,11 +136,11 @@ def test_nothing_is_left_on_disk_when_a_source_is_closed_or_cannot_be_opened(
     work.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(work))
     (tmp_path / "tables").mkdir()
-    source = Source(spec(tmp_path / "tables"), tmp_path / "tables", express=express)
+    source = DuckSource(spec(tmp_path / "tables"), tmp_path / "tables", express=express)
     assert list(work.iterdir())
     source.close()
     with pytest.raises(DataError):
-        Source(spec(tmp_path / "none"), tmp_path / "none", express=express)
+        DuckSource(spec(tmp_path / "none"), tmp_path / "none", express=express)
     assert not list(work.iterdir())
 
 

@@ -7,6 +7,7 @@ zeros of a key survive); the study's roles give every column its type.
 import difflib
 import tempfile
 import warnings
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,12 +19,14 @@ import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from propensity.config import CsvSpec, DataSpec, JoinSpec, TableSpec
 from propensity.data.values import read_number, read_text, read_text_number
-from propensity.errors import DataError
+from propensity.errors import DataError, EnvironmentFailedError
 
 MICROSECONDS_PER_DAY = 86_400_000_000
+_MAP_ROWS = 1_000_000
 _TEXT = (".csv", ".txt", ".tsv")
 _INSTANT = dt.Timestamp(scale=6)
 _ZONED = dt.Timestamp("UTC", scale=6)
@@ -31,6 +34,10 @@ _ZONED = dt.Timestamp("UTC", scale=6)
 
 Alter = Callable[[str, ir.Table], ir.Table]
 """Gives another table in place of a raw one (its name, its rows as the source has them): what an audit changes."""
+
+
+BatchFunction = Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]
+"""Turns the batches of a partition into others: what `Source.map_sorted` runs."""
 
 
 class Express(Protocol):
@@ -81,8 +88,8 @@ def local_day(instant: ir.TimestampValue, zone: ZoneInfo) -> ir.IntegerValue:
     return _epoch_us(utc_to_local(instant, zone)) // MICROSECONDS_PER_DAY
 
 
-class Source:
-    """The source of a study: its tables by name, read when they are asked for.
+class Source(ABC):
+    """The source of a study: its tables by name, read when they are asked for. What an engine does is abstract.
 
     Parameters
     ----------
@@ -93,7 +100,7 @@ class Source:
     express : callable
         Turns a checked expression into a column: ``express(text, table, place)``.
     memory_limit : str, optional
-        The most memory DuckDB may take before it spills to disk, such as ``2GB``.
+        The most memory the engine may take before it spills to disk, such as ``2GB``.
     alter : callable, optional
         Changes each raw table before others are made out of it.
     """
@@ -118,11 +125,6 @@ class Source:
             self.close()
             raise
 
-    def close(self) -> None:
-        """Close the connection and remove what was spilled to disk."""
-        self.connection.disconnect()
-        self._folder.cleanup()
-
     def table(self, name: str, *, place: str) -> ir.Table:
         """The table `name`; `place` is the key of the study that asks for it, for the error message."""
         if name not in self._made:
@@ -135,73 +137,68 @@ class Source:
             self._made[name] = self._make(name, spec) if spec else self._alter(name, self._found[name]())
         return self._made[name]
 
-    def materialise(self, name: str, expression: ir.Table) -> ir.Table:
-        """Keep an expression's rows in the temporary database (it spills to disk), so that it runs once."""
-        return self.connection.create_table(name, expression)
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection and remove what was kept on disk."""
 
+    @abstractmethod
+    def materialise(self, name: str, expression: ir.Table) -> ir.Table:
+        """Keep an expression's rows (they spill to disk), so that it runs once."""
+
+    @abstractmethod
     def memtable(self, **columns: Any) -> ir.Table:
         """A table out of arrays."""
-        return ibis.memtable(pa.table(columns))
 
+    @abstractmethod
     def batches(self, expression: ir.Table, *, rows: int) -> Iterator[pa.RecordBatch]:
         """An expression's rows as Arrow batches, streamed; `rows` is the size that is aimed at."""
-        # Ibis 12's own to_pyarrow_batches calls a method that DuckDB 2.0 no longer has.
-        yield from self.connection._to_duckdb_relation(expression).to_arrow_reader(rows)
 
+    @abstractmethod
+    def map_sorted(
+        self,
+        expression: ir.Table,
+        *,
+        key: str,
+        order: Sequence[str],
+        function: BatchFunction,
+        schema: pa.Schema,
+        folder: Path,
+    ) -> None:
+        """Run a function over sorted rows where the engine holds them, and write what it gives as Parquet files.
+
+        Parameters
+        ----------
+        expression : ibis Table
+            The rows.
+        key : str
+            The column whose rows stay together: all rows of one value go through one call, and into one file.
+        order : sequence of str
+            The columns that rows of one `key` are sorted by, ascending, missing last.
+        function : callable
+            Turns an iterator of record batches into one of batches of `schema`. Batches are cut anywhere, also
+            between rows of one `key`; an iterator may be empty. Spark sends the function to its workers: a function
+            of a module, or a `functools.partial` of one with plain values.
+        schema : pyarrow Schema
+            The columns of what `function` gives.
+        folder : Path
+            Where the files go; empty or not there yet. Spark's workers must reach it.
+        """
+
+    @abstractmethod
     def _connect(self, memory_limit: str | None) -> Any:
-        options: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-        if memory_limit:
-            options["memory_limit"] = memory_limit
-        work = Path(self._folder.name)
-        connection = ibis.duckdb.connect(work / "work.duckdb", temp_directory=str(work / "spill"), **options)
-        connection.raw_sql("SET TimeZone = 'UTC'")
-        return connection
+        """The Ibis connection."""
 
+    @abstractmethod
     def _find_tables(self) -> dict[str, Callable[[], ir.Table]]:
-        url = self._spec.source
-        if "://" in url and not url.startswith("duckdb://"):
-            return self._find_remote(url)
-        path = self._path if not url.startswith("duckdb://") else Path(url.removeprefix("duckdb://"))
-        if path.is_dir():
-            return self._find_files(path)
-        if not path.exists():
-            raise DataError(
-                f"data.source: {path} does not exist. Put the tables there, or change 'source' (a folder of "
-                "Parquet or CSV files, a .duckdb file, or an Ibis URL)."
-            )
-        try:
-            self.connection.attach(path, name="source", read_only=True)
-        except Exception as error:
-            raise DataError(f"data.source: {path} is not a DuckDB file ({type(error).__name__}).") from None
-        # Ibis 12's own list_tables calls a method that DuckDB 2.0 no longer has.
-        listed = self.connection.raw_sql(
-            "SELECT table_name FROM information_schema.tables "
-            "WHERE table_catalog = 'source' AND table_schema = 'main' ORDER BY table_name"
-        )
-        names = [name for (name,) in listed.fetchall()]
-        return {name: self._reader(self.connection.table, name, database=("source", "main")) for name in names}
+        """The source's tables by name, and how each is read."""
 
-    def _find_remote(self, url: str) -> dict[str, Callable[[], ir.Table]]:
-        """Tables of a warehouse: streamed into the temporary database when they are asked for."""
-        try:
-            remote = ibis.connect(url)
-            names = remote.list_tables()
-        except Exception as error:  # the message of a driver may hold the password
-            raise DataError(
-                f"data.source: cannot connect to {_without_secrets(url)} ({type(error).__name__}). Check the address, "
-                "and that Ibis's back end for it is installed."
-            ) from None
-        return {name: self._reader(self._copy, remote, name) for name in names}
+    @abstractmethod
+    def _read_parquet(self, path: str) -> ir.Table:
+        """A Parquet file, or the files that a pattern names."""
 
-    def _copy(self, remote: Any, name: str) -> ir.Table:
-        with warnings.catch_warnings():
-            # Some of Ibis 12's back ends read an option that pandas 3 deprecates.
-            warnings.simplefilter("ignore", DeprecationWarning)
-            # Ibis 12's own create_table would hold all batches in memory.
-            self.connection.con.register("incoming", remote.table(name).to_pyarrow_batches())
-            copied = self.connection.create_table(f"remote_{name}", self.connection.table("incoming"))
-            self.connection.con.unregister("incoming")
-        return copied
+    @abstractmethod
+    def _read_text(self, path: Path, csv: CsvSpec, columns: tuple[str, ...]) -> ir.Table:
+        """A file of delimited text, all columns as text, named `columns` where these are given."""
 
     def _find_files(self, folder: Path) -> dict[str, Callable[[], ir.Table]]:
         found: dict[str, Callable[[], ir.Table]] = {}
@@ -236,26 +233,6 @@ class Source:
     @staticmethod
     def _reader(function: Callable[..., ir.Table], *args: Any, **kwargs: Any) -> Callable[[], ir.Table]:
         return lambda: function(*args, **kwargs)
-
-    def _read_parquet(self, path: str) -> ir.Table:
-        try:
-            return self.connection.read_parquet(path)
-        except Exception as error:
-            raise DataError(f"{path}: not a readable Parquet file ({type(error).__name__}).") from None
-
-    def _read_text(self, path: Path, csv: CsvSpec, columns: tuple[str, ...]) -> ir.Table:
-        options: dict[str, Any] = {"names": list(columns)} if columns else {}
-        try:
-            table = self.connection.read_csv(
-                str(path), all_varchar=True, delim=csv.separator, header=csv.header, **options
-            )
-        except Exception as error:
-            raise DataError(f"{path}: cannot be read as delimited text: {_first_line(error)}") from None
-        if columns and len(columns) != len(table.columns):
-            raise DataError(
-                f"{path}: {len(columns)} names under 'columns' for {len(table.columns)} columns. Name every column."
-            )
-        return table
 
     def _make(self, name: str, spec: TableSpec) -> ir.Table:
         place = f"data.tables.{name}"
@@ -317,6 +294,120 @@ class Source:
         return table.join(renamed, matches, how=join.how).select(*table.columns, *new)
 
 
+class DuckSource(Source):
+    """A source that DuckDB reads: a folder, a DuckDB file, or a warehouse whose tables it copies."""
+
+    def close(self) -> None:
+        """Close the connection and remove what was spilled to disk."""
+        self.connection.disconnect()
+        self._folder.cleanup()
+
+    def materialise(self, name: str, expression: ir.Table) -> ir.Table:
+        """Keep an expression's rows in the temporary database (it spills to disk), so that it runs once."""
+        return self.connection.create_table(name, expression)
+
+    def memtable(self, **columns: Any) -> ir.Table:
+        """A table out of arrays."""
+        return ibis.memtable(pa.table(columns))
+
+    def batches(self, expression: ir.Table, *, rows: int) -> Iterator[pa.RecordBatch]:
+        """An expression's rows as Arrow batches, streamed; `rows` is the size that is aimed at."""
+        # Ibis 12's own to_pyarrow_batches calls a method that DuckDB 2.0 no longer has.
+        yield from self.connection._to_duckdb_relation(expression).to_arrow_reader(rows)
+
+    def map_sorted(
+        self,
+        expression: ir.Table,
+        *,
+        key: str,
+        order: Sequence[str],
+        function: BatchFunction,
+        schema: pa.Schema,
+        folder: Path,
+    ) -> None:
+        """Run a function over sorted rows, and write what it gives as a Parquet file: see `Source.map_sorted`."""
+        require_empty(folder)
+        batches = self.batches(expression.order_by([key, *order]), rows=_MAP_ROWS)
+        with pq.ParquetWriter(folder / "part-0.parquet", schema) as file:
+            for batch in function(batches):
+                file.write_batch(batch)
+
+    def _connect(self, memory_limit: str | None) -> Any:
+        options: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+        if memory_limit:
+            options["memory_limit"] = memory_limit
+        work = Path(self._folder.name)
+        connection = ibis.duckdb.connect(work / "work.duckdb", temp_directory=str(work / "spill"), **options)
+        connection.raw_sql("SET TimeZone = 'UTC'")
+        return connection
+
+    def _find_tables(self) -> dict[str, Callable[[], ir.Table]]:
+        url = self._spec.source
+        if "://" in url and not url.startswith("duckdb://"):
+            return self._find_remote(url)
+        path = self._path if not url.startswith("duckdb://") else Path(url.removeprefix("duckdb://"))
+        if path.is_dir():
+            return self._find_files(path)
+        if not path.exists():
+            raise DataError(
+                f"data.source: {path} does not exist. Put the tables there, or change 'source' (a folder of "
+                "Parquet or CSV files, a .duckdb file, or an Ibis URL)."
+            )
+        try:
+            self.connection.attach(path, name="source", read_only=True)
+        except Exception as error:
+            raise DataError(f"data.source: {path} is not a DuckDB file ({type(error).__name__}).") from None
+        # Ibis 12's own list_tables calls a method that DuckDB 2.0 no longer has.
+        listed = self.connection.raw_sql(
+            "SELECT table_name FROM information_schema.tables "
+            "WHERE table_catalog = 'source' AND table_schema = 'main' ORDER BY table_name"
+        )
+        names = [name for (name,) in listed.fetchall()]
+        return {name: self._reader(self.connection.table, name, database=("source", "main")) for name in names}
+
+    def _find_remote(self, url: str) -> dict[str, Callable[[], ir.Table]]:
+        """Tables of a warehouse: streamed into the temporary database when they are asked for."""
+        try:
+            remote = ibis.connect(url)
+            names = remote.list_tables()
+        except Exception as error:  # the message of a driver may hold the password
+            raise DataError(
+                f"data.source: cannot connect to {_without_secrets(url)} ({type(error).__name__}). Check the address, "
+                "and that Ibis's back end for it is installed."
+            ) from None
+        return {name: self._reader(self._copy, remote, name) for name in names}
+
+    def _copy(self, remote: Any, name: str) -> ir.Table:
+        with warnings.catch_warnings():
+            # Some of Ibis 12's back ends read an option that pandas 3 deprecates.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            # Ibis 12's own create_table would hold all batches in memory.
+            self.connection.con.register("incoming", remote.table(name).to_pyarrow_batches())
+            copied = self.connection.create_table(f"remote_{name}", self.connection.table("incoming"))
+            self.connection.con.unregister("incoming")
+        return copied
+
+    def _read_parquet(self, path: str) -> ir.Table:
+        try:
+            return self.connection.read_parquet(path)
+        except Exception as error:
+            raise DataError(f"{path}: not a readable Parquet file ({type(error).__name__}).") from None
+
+    def _read_text(self, path: Path, csv: CsvSpec, columns: tuple[str, ...]) -> ir.Table:
+        options: dict[str, Any] = {"names": list(columns)} if columns else {}
+        try:
+            table = self.connection.read_csv(
+                str(path), all_varchar=True, delim=csv.separator, header=csv.header, **options
+            )
+        except Exception as error:
+            raise DataError(f"{path}: cannot be read as delimited text: {_first_line(error)}") from None
+        if columns and len(columns) != len(table.columns):
+            raise DataError(
+                f"{path}: {len(columns)} names under 'columns' for {len(table.columns)} columns. Name every column."
+            )
+        return table
+
+
 def _alike(left: ir.Value, right: ir.Value) -> ir.BooleanValue:
     """Whether two keys are equal; as texts where only one of them is text."""
     if left.type().is_string() != right.type().is_string():
@@ -354,12 +445,31 @@ def _as_it_is(_: str, table: ir.Table) -> ir.Table:
     return table
 
 
+def require_empty(folder: Path) -> None:
+    """Make the folder if need be; raise FileExistsError when something is in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    if any(folder.iterdir()):
+        raise FileExistsError(f"{folder}: not empty")
+
+
+def _source_class(spec: DataSpec) -> type[Source]:
+    if not spec.on_spark:
+        return DuckSource
+    try:
+        from propensity.data.spark import SparkSource
+    except ImportError as error:
+        raise EnvironmentFailedError(
+            f"data.engine: Spark is not installed ({error}). Install it with: pip install propensity[spark]"
+        ) from None
+    return SparkSource
+
+
 @contextmanager
 def open_source(
     spec: DataSpec, path: Path, *, express: Express, memory_limit: str | None = None, alter: Alter | None = None
 ) -> Iterator[Source]:
     """A `Source` that is closed at the end."""
-    source = Source(spec, path, express=express, memory_limit=memory_limit, alter=alter)
+    source = _source_class(spec)(spec, path, express=express, memory_limit=memory_limit, alter=alter)
     try:
         yield source
     finally:
