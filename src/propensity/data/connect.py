@@ -348,11 +348,7 @@ class DuckSource(Source):
         path = self._path if not url.startswith("duckdb://") else Path(url.removeprefix("duckdb://"))
         if path.is_dir():
             return self._find_files(path)
-        if not path.exists():
-            raise DataError(
-                f"data.source: {path} does not exist. Put the tables there, or change 'source' (a folder of "
-                "Parquet or CSV files, a .duckdb file, or an Ibis URL)."
-            )
+        require_source(path)
         try:
             self.connection.attach(path, name="source", read_only=True)
         except Exception as error:
@@ -443,6 +439,15 @@ def _first_line(error: Exception) -> str:
 
 def _as_it_is(_: str, table: ir.Table) -> ir.Table:
     return table
+
+
+def require_source(path: Path) -> None:
+    """Raise DataError unless a study's source is there."""
+    if not path.exists():
+        raise DataError(
+            f"data.source: {path} does not exist. Put the tables there, or change 'source' (a folder of Parquet or CSV "
+            "files, a .duckdb file, or an Ibis URL)."
+        )
 
 
 def require_empty(folder: Path) -> None:
