@@ -31,7 +31,7 @@ from propensity.rules.expressions import parse_expression
 from propensity.rules.scorecard import Scorecard, indicator_points
 from propensity.rules.stages import StageRules, buying_stage
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 LEVEL = 0.9
 """Level of the interval of each prospect's probability."""
 _QUANTILE = 1.6448536269514722  # of the standard normal at 0.95
@@ -235,7 +235,12 @@ def _read_head(root: Path) -> dict[str, Any]:
         raise BundleError(f"{path}: the bundle is damaged. Train again, or restore the folder.") from None
     if version > FORMAT_VERSION:
         raise BundleError(
-            f"{path}: the bundle has format {version}, this version reads up to {FORMAT_VERSION}. Update propensity."
+            f"{path}: the bundle has format {version}, this version reads {FORMAT_VERSION}. Update propensity."
+        )
+    if version < FORMAT_VERSION:
+        raise BundleError(
+            f"{path}: the bundle has format {version}, of an earlier version of propensity; this one reads "
+            f"{FORMAT_VERSION}. Train again."
         )
     return head
 

@@ -205,7 +205,8 @@ class EventsSpec(RecordsSpec):
 
     kind: str
     initiated_by: str | None = None
-    _own_columns: ClassVar[tuple[str, ...]] = ("kind", "initiated_by")
+    value: str | None = None
+    _own_columns: ClassVar[tuple[str, ...]] = ("kind", "initiated_by", "value_units")
 
 
 class PurchasesSpec(RecordsSpec):
@@ -374,13 +375,53 @@ class SplitSpec(Spec):
 _WINDOWS = ("30d", "90d", "365d")
 
 
+EventMeasure = Literal[
+    "count",
+    "days",
+    "trend",
+    "recency",
+    "since_first",
+    "gaps",
+    "streak",
+    "distinct",
+    "share",
+    "sum",
+    "mean",
+    "min",
+    "max",
+]
+EVENT_MEASURES: tuple[EventMeasure, ...] = get_args(EventMeasure)
+VALUE_MEASURES = ("sum", "mean", "min", "max")
+
+
+def _read_measures(value: Any) -> Any:
+    return EVENT_MEASURES if value == "all" else value
+
+
+Measures = Annotated[
+    tuple[EventMeasure, ...],
+    BeforeValidator(_read_measures, json_schema_input_type=tuple[EventMeasure, ...] | Literal["all"]),
+]
+
+
 class FeaturesSpec(Spec):
-    """Windows that behaviour and purchases are counted in, and how many categories get features of their own."""
+    """Windows that behaviour and purchases are counted in, what is measured in them, and how many categories count.
+
+    `events` and `purchases` name the measures (or say `all`): `gaps` are the mean, standard deviation and last of the
+    days between active days, `streak` the active days in a row, `distinct` the different categories, `share` each
+    category's part of all records; `sum`, `mean`, `min` and `max` are of amounts (of an event: of its `value`).
+    `cross` names attributes that are counted within each kind of event (or product) as well. `custom` names
+    functions (`module:function`) that make features of the study's own.
+    """
 
     windows: tuple[Span, ...] = Field(
         default=tuple(Duration.parse(text) for text in _WINDOWS), json_schema_extra={"default": list(_WINDOWS)}
     )
     top_categories: int = Field(default=12, ge=1, le=1000)
+    events: Measures = ("count", "days", "trend", "recency")
+    purchases: Measures = ("count", "sum", "days", "trend", "recency", "since_first", "gaps")
+    cross: Texts = ()
+    custom: Texts = ()
 
     @field_validator("windows")
     @classmethod
@@ -388,6 +429,14 @@ class FeaturesSpec(Spec):
         if not value or any(window.count == 0 for window in value):
             raise ValueError("name at least one window, each longer than nothing")
         return tuple(sorted(set(value), key=lambda window: window.approximate_days))
+
+    @field_validator("custom")
+    @classmethod
+    def _names_functions(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not re.fullmatch(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*", name):
+                raise ValueError(f"{name!r} is not module:function, such as our_features:last_offer")
+        return value
 
 
 class ContactSpec(Spec):
@@ -537,6 +586,24 @@ class Study(Spec):
                 ("data", "customers", "known_from"),
             )
             self._check_cutoffs()
+        return self
+
+    @model_validator(mode="after")
+    def _features_fit(self) -> Self:
+        roles = {"events": self.data.events, "purchases": self.data.purchases}
+        attributes = {name for role in roles.values() if role for name in role.attributes}
+        for name in self.features.cross:
+            require(name in attributes, f"'{name}' is no attribute of events or purchases", ("features", "cross"))
+        if self.data.events and not self.data.events.value and self.features.events != EVENT_MEASURES:
+            for measure in VALUE_MEASURES:
+                require(
+                    measure not in self.features.events,
+                    f"'{measure}' of events needs their value: name its column under data.events.value",
+                    ("features", "events"),
+                )
+        require(
+            not (self.is_snapshot and self.features.custom), "a snapshot has no custom features", ("features", "custom")
+        )
         return self
 
     @model_validator(mode="after")

@@ -1,4 +1,4 @@
-"""The sweep against a plain, slow reference that filters all records anew for each figure, over generated records."""
+"""The sweep against a plain, slow reference in pandas that filters all records anew for each window."""
 
 import math
 import uuid
@@ -11,12 +11,14 @@ from zoneinfo import ZoneInfo
 
 import ibis
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from propensity.data.connect import to_frame
-from propensity.features.sweep import Column, Records, sweep
+from propensity.features.kernel import NO_VALUE
+from propensity.features.sweep import Column, Records, Sweep, sweep_blocks
 from propensity.temporal import Duration, microseconds
 
 START = datetime(2025, 3, 30, tzinfo=UTC)
@@ -24,12 +26,15 @@ ZONES = ("UTC", "Europe/Berlin", "America/St_Johns")  # clocks in Berlin go forw
 WINDOWS = [Duration.parse(text) for text in ("6h", "18h", "1d", "3d", "1mo")]
 SLOTS = 2
 DAY = timedelta(days=1)
+WINDOWED = ("count", "sum", "days", "trend", "recency", "mean", "min", "max", "share", "distinct")
+EVER = ("since_first", "gap_mean", "gap_sd", "gap_last", "streak", "streak_longest")
 COLUMNS = [
-    Column(f"{measure}_{slot}_{window}", measure, slot, window)
+    Column(f"{measure}_{slot}_{window}", measure, slot, window, **more)
     for slot in range(SLOTS)
-    for measure in ("count", "sum", "days", "trend", "recency", "since_first", "gap_mean", "gap_sd", "gap_last")
-    for window in ([*WINDOWS, None] if measure in ("count", "sum", "days", "trend", "recency") else [None])
-    if (measure, window) != ("trend", None)
+    for measure in (*WINDOWED, *EVER)
+    for window in ([*WINDOWS, None] if measure in WINDOWED else [None])
+    for more in {"share": [{"of": 0}], "distinct": [{"key": 0}, {"key": 1}]}.get(measure, [{}])
+    if (measure, window) != ("trend", None) and (measure, slot) not in (("share", 0), ("distinct", 1))
 ]
 
 # A coarse grid of hours over a few days (and some far ones), now and then a microsecond off it: records, cutoffs and
@@ -49,15 +54,17 @@ class Record(NamedTuple):
     known: datetime
     slots: frozenset[int]
     value: int
+    keys: tuple[int, int]
 
 
 RECORDS = st.builds(
-    lambda customer, time, lag, slots, value: Record(customer, time, time + timedelta(hours=lag), slots, value),
+    lambda customer, time, lag, *more: Record(customer, time, time + timedelta(hours=lag), *more),
     st.sampled_from([0, 0, 1, 2]),
     MOMENTS,
     st.sampled_from([0, 0, 0, 6, 24, 24 * 6]),  # hours until it is known
     st.sampled_from([frozenset(), frozenset([0]), frozenset([1]), frozenset([0, 1])]),
-    st.integers(-5, 10**9),
+    st.integers(-5, 10**9) | st.just(NO_VALUE),
+    st.tuples(st.integers(0, 2), st.sampled_from([0, -(2**63), 2**40, 2**40 + 1])),  # 0: no category
 )
 
 
@@ -87,10 +94,18 @@ def local_day(time: datetime, zone: ZoneInfo) -> int:
 def as_records(records: Sequence[Record], zone: ZoneInfo) -> Records:
     """Records as the engine hands them over: sorted by customer, time, and then everything."""
     rows = sorted(
-        (r.customer, microseconds(r.time), microseconds(r.known), local_day(r.time, zone), r.value, sorted(r.slots))
+        (
+            r.customer,
+            microseconds(r.time),
+            microseconds(r.known),
+            local_day(r.time, zone),
+            r.value,
+            r.keys,
+            sorted(r.slots),
+        )
         for r in records
     )
-    slots = [[slot if slot in row[5] else -1 for slot in range(SLOTS)] for row in rows]
+    slots = [[slot if slot in row[6] else -1 for slot in range(SLOTS)] for row in rows]
     columns: list[tuple[int, ...]] = list(zip(*[row[:5] for row in rows], strict=True)) or [()] * 5
     return Records(
         code=np.array(columns[0], np.int64),
@@ -99,66 +114,116 @@ def as_records(records: Sequence[Record], zone: ZoneInfo) -> Records:
         day=np.array(columns[3], np.int32),
         slots=np.array(slots, np.int32).reshape(len(rows), SLOTS),
         value=np.array(columns[4], np.int64),
+        keys=np.array([row[5] for row in rows], np.int64).reshape(len(rows), 2),
     )
 
 
-def reference(case: Case, customer: int, cutoff: datetime, column: Column) -> float:
-    """One figure the slow way: filter, then look."""
-    seen = [r for r in case.records if r.customer == customer and r.time < cutoff and r.known < cutoff]
-    seen = [r for r in seen if column.slot in r.slots]
+def table(case: Case) -> pd.DataFrame:
+    """The records as a table, with the local day of each and a column for each slot and key."""
+    rows = [
+        (r.customer, r.time, r.known, local_day(r.time, case.zone), None if r.value == NO_VALUE else r.value)
+        for r in case.records
+    ]
+    frame = pd.DataFrame(rows, columns=["customer", "time", "known", "day", "value"])
+    for slot in range(SLOTS):
+        frame[f"slot_{slot}"] = np.array([slot in r.slots for r in case.records], dtype=bool)
+    for key in range(2):
+        frame[f"key_{key}"] = np.array([r.keys[key] for r in case.records], dtype=np.int64)
+    return frame
 
-    def within(window: Duration | None) -> list[Record]:
-        return [r for r in seen if window is None or r.time >= window.before(cutoff, zone=case.zone)]
 
-    inside = within(column.window)
+def within(seen: pd.DataFrame, window: Duration | None, cutoff: datetime, zone: ZoneInfo) -> pd.DataFrame:
+    return seen if window is None else seen[seen["time"] >= window.before(cutoff, zone=zone)]
+
+
+def reference(seen: pd.DataFrame, cutoff: datetime, column: Column, zone: ZoneInfo) -> float:
+    """One figure of what a customer did and was known before the cutoff: filter, then look."""
+    inside = within(seen, column.window, cutoff, zone)
+    if column.of is not None:
+        whole = inside[f"slot_{column.of}"].sum()
+        return inside[f"slot_{column.slot}"].sum() / whole if whole else math.nan
+    mine = inside[inside[f"slot_{column.slot}"]]
+    values = [int(value) for value in mine["value"].dropna()]
     match column.measure:
         case "count":
-            return len(inside)
+            return len(mine)
         case "sum":
-            return sum(r.value for r in inside)
+            return sum(values)
+        case "mean":
+            return sum(values) / len(values) if values else math.nan
+        case "min" | "max":
+            return {"min": min, "max": max}[column.measure](values, default=math.nan)
         case "days":
-            return len({local_day(r.time, case.zone) for r in inside})
+            return mine["day"].nunique()
+        case "distinct":
+            keys = mine[f"key_{column.key}"]
+            return keys[keys != 0].nunique()
         case "trend":
             assert column.window is not None
-            double = Duration(column.window.count * 2, column.window.unit)
-            return 2 * len(inside) - len(within(double))
+            double = within(seen, Duration(column.window.count * 2, column.window.unit), cutoff, zone)
+            return 2 * len(mine) - double[f"slot_{column.slot}"].sum()
         case "recency":
-            return min(((cutoff - r.time) / DAY for r in inside), default=math.nan)
+            return (cutoff - mine["time"].max()) / DAY if len(mine) else math.nan
         case "since_first":
-            return max(((cutoff - r.time) / DAY for r in inside), default=math.nan)
-    gaps = np.diff(sorted({local_day(r.time, case.zone) for r in inside}))
+            return (cutoff - mine["time"].min()) / DAY if len(mine) else math.nan
+    days = mine["day"].drop_duplicates().sort_values()
+    if column.measure.startswith("streak"):
+        runs = days.groupby((days.diff() != 1).cumsum()).size()
+        return 0 if runs.empty else float(runs.iloc[-1] if column.measure == "streak" else runs.max())
+    gaps = days.diff().dropna()
     if len(gaps) < (2 if column.measure == "gap_sd" else 1):
         return math.nan
-    return float({"gap_mean": gaps.mean, "gap_sd": gaps.std, "gap_last": lambda: gaps[-1]}[column.measure]())
+    return float({"gap_mean": gaps.mean(), "gap_sd": gaps.std(ddof=0), "gap_last": gaps.iloc[-1]}[column.measure])
 
 
-def swept(case: Case, batches: list[Records]) -> np.ndarray:
-    return sweep(
-        batches,
-        row_code=np.repeat(np.array(case.customers, np.int64), len(case.cutoffs)),
-        row_cutoff=np.tile(np.arange(len(case.cutoffs), dtype=np.int64), len(case.customers)),
-        cutoffs=case.cutoffs,
-        columns=COLUMNS,
-        zone=case.zone,
-        slots=SLOTS,
-    )
+def expected(case: Case) -> np.ndarray:
+    rows, records = [], table(case)
+    for customer in case.customers:
+        for cutoff in case.cutoffs:
+            own = records["customer"] == customer
+            seen = records[own & (records["time"] < cutoff) & (records["known"] < cutoff)]
+            rows.append([reference(seen, cutoff, column, case.zone) for column in COLUMNS])
+    return np.array(rows, dtype=np.float32)
 
 
-@settings(max_examples=300)
+def swept(case: Case, batches: list[Records], *, threads: int = 1) -> np.ndarray:
+    sweep = Sweep(columns=tuple(COLUMNS), cutoffs=tuple(case.cutoffs), zone=case.zone, slots=SLOTS, threads=threads)
+    row_code = np.repeat(np.array(case.customers, np.int64), len(case.cutoffs))
+    row_cutoff = np.tile(np.arange(len(case.cutoffs), dtype=np.int64), len(case.customers))
+    return np.concatenate([block for _, block in sweep_blocks(batches, sweep, row_code, row_cutoff)])
+
+
+@settings(max_examples=60)
 @given(CASES)
 def test_the_sweep_gives_what_filtering_gives(case: Case) -> None:
-    out = swept(case, [as_records(case.records, case.zone)])
-    expected = np.array(
-        [
-            [reference(case, customer, cutoff, column) for column in COLUMNS]
-            for customer in case.customers
-            for cutoff in case.cutoffs
-        ],
-        dtype=np.float32,
-    )
-    exact = [column.measure in ("count", "sum", "days", "trend", "gap_last") for column in COLUMNS]
-    np.testing.assert_array_equal(out[:, exact], expected[:, exact])
-    np.testing.assert_allclose(out, expected, rtol=1e-6, atol=1e-6)
+    out, slow = swept(case, [as_records(case.records, case.zone)]), expected(case)
+    whole = ("count", "sum", "days", "trend", "gap_last", "min", "max", "distinct", "streak", "streak_longest")
+    exact = [column.measure in whole for column in COLUMNS]
+    np.testing.assert_array_equal(out[:, exact], slow[:, exact])
+    np.testing.assert_allclose(out, slow, rtol=1e-6, atol=1e-6)
+
+
+def test_many_customers_shared_out_among_threads() -> None:
+    """More rows than a thread's share; every customer's figures are those of the customer alone."""
+    rng = np.random.default_rng(3)
+    base = [START + timedelta(hours=int(h)) for h in rng.integers(-900, 24, 4000)]
+    records = [
+        Record(int(c), at, at + timedelta(hours=int(lag)), frozenset([0, int(s)]), int(v), (int(s), int(v)))
+        for c, at, lag, s, v in zip(
+            rng.integers(0, 300, 4000),
+            base,
+            rng.choice([0, 0, 9], 4000),
+            rng.integers(0, 2, 4000),
+            rng.integers(0, 50, 4000),
+            strict=True,
+        )
+    ]
+    case = Case(records, list(range(310)), [START - timedelta(days=3), START], ZoneInfo("UTC"))
+    one = swept(case, [as_records(records, case.zone)])
+    assert swept(case, [as_records(records, case.zone)], threads=3).tobytes() == one.tobytes()
+    some = replace(case, customers=[7, 150, 305])
+    slow, rows = expected(some), [2 * c + i for c in some.customers for i in range(2)]
+    np.testing.assert_allclose(one[rows], slow, rtol=1e-6, atol=1e-6)
 
 
 @settings(max_examples=200)

@@ -15,7 +15,7 @@ import pytest
 
 from propensity.cohort import draw_cohort
 from propensity.features.matrix import Frame, build_frame, learn_plan
-from propensity.features.sweep import Column, Records, sweep
+from propensity.features.sweep import Column, Records, Sweep, sweep_blocks
 from propensity.samples import express
 from propensity.temporal import Duration, microseconds, to_instant
 
@@ -65,18 +65,16 @@ def swept(
         measure, *window = text.split()
         name, _, slot = measure.partition("@")
         wanted.append(Column(text, name, int(slot or 0), Duration.parse(window[0]) if window else None))
-    out = sweep(
-        [given] if isinstance(given, Records) else given,
-        row_code=np.repeat(np.array(customers, np.int64), len(instants)),
-        row_cutoff=np.tile(np.arange(len(instants), dtype=np.int64), len(customers)),
-        cutoffs=instants,
-        columns=wanted,
-        zone=zone,
-        slots=slots,
-        value_unit=value_unit,
-    )
-    assert out.dtype == np.float32
-    return out.tolist()
+    sweep = Sweep(columns=tuple(wanted), cutoffs=tuple(instants), zone=zone, slots=slots, value_unit=value_unit)
+    row_code = np.repeat(np.array(customers, np.int64), len(instants))
+    row_cutoff = np.tile(np.arange(len(instants), dtype=np.int64), len(customers))
+    out: list[list[float]] = []
+    for start, block in sweep_blocks([given] if isinstance(given, Records) else given, sweep, row_code, row_cutoff):
+        assert block.dtype == np.float32
+        assert start == len(out)
+        out += block.tolist()
+    assert len(out) == len(row_code)
+    return out
 
 
 def one(given: Records, columns: str, **options: Any) -> list[float]:

@@ -1,7 +1,7 @@
 """From source tables to canonical ones: customers, events and purchases with known names and types.
 
 Canonical columns: ``customer_id``, ``occurred_at`` (naive, UTC), ``available_at`` where the source has it;
-events add ``kind`` and ``initiated_by``; purchases add ``product`` and ``amount_units`` (whole
+events add ``kind``, ``initiated_by`` and ``value_units``; purchases add ``product`` and ``amount_units`` (whole
 ten-thousandths, so that sums are exact). Only declared attributes are carried on.
 """
 
@@ -310,7 +310,7 @@ def _counts(findings: Mapping[str, int]) -> str:
 
 
 def _select_records(raw: ir.Table, role: RecordsSpec, spec: DataSpec, place: str, *, key_type: dt.DataType) -> ir.Table:
-    extra = [role.kind, role.initiated_by] if isinstance(role, EventsSpec) else []
+    extra = [role.kind, role.initiated_by, role.value] if isinstance(role, EventsSpec) else []
     if isinstance(role, PurchasesSpec):
         extra = [role.product, role.amount]
     wanted = [role.key, role.occurred_at, role.available_at, *role.attributes, *extra]
@@ -327,6 +327,8 @@ def _select_records(raw: ir.Table, role: RecordsSpec, spec: DataSpec, place: str
         columns["kind"] = read_text(raw[role.kind])
         if role.initiated_by:
             columns["initiated_by"] = read_text(raw[role.initiated_by])
+        if role.value:
+            columns["value_units"] = (read_number(raw[role.value]) * AMOUNT_UNITS).try_cast("int64")
     if isinstance(role, PurchasesSpec):
         columns["product"] = read_text(raw[role.product])
         money = read_number(raw[role.amount]) if role.amount else ibis.literal(0.0)

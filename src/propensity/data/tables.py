@@ -22,7 +22,6 @@ from propensity.data.connect import (
     Source,
     epoch_microseconds,
     first_of_each,
-    local_day,
     open_source,
     table_digest,
     to_frame,
@@ -198,6 +197,28 @@ def attributes_as_of(tables: Tables, cutoff: datetime) -> ir.Table:
     return table.select(**columns)
 
 
+def dates_ahead(tables: Tables, cutoff: datetime) -> dict[str, tuple[int, int, datetime]]:
+    """Dates among the attributes of customers known before `cutoff` that lie at or after it.
+
+    Returns
+    -------
+    dict
+        Attribute → how many customers have a date, how many of these dates lie at or after `cutoff`, and the latest
+        date of all (naive, local). Attributes that are no dates, or hold none, are left out.
+    """
+    names = [name for name, attribute in tables.spec.customers.attributes.items() if attribute.type == "date"]
+    known = customers_as_of(tables.customers, cutoff)
+    local = ibis.literal(cutoff.astimezone(tables.spec.zone).replace(tzinfo=None), type="timestamp(6)")
+    found = {}
+    for name in names:
+        column = known[name]
+        counts = to_frame(known.aggregate(given=column.count(), ahead=(column >= local).sum(), latest=column.max()))
+        if counts["given"][0]:
+            ahead = int(counts["ahead"].fillna(0)[0])
+            found[name] = (int(counts["given"][0]), ahead, counts["latest"][0].to_pydatetime())
+    return found
+
+
 def _whole_years(born: ir.TimestampValue, day: date) -> ir.Value:
     before_birthday = (born.month() * 100 + born.day()) > day.month * 100 + day.day
     years = (ibis.literal(day.year) - born.year() - before_birthday.cast("int32")).cast("float64")
@@ -224,29 +245,31 @@ def outcome_records(tables: Tables, outcome: OutcomeSpec, *, express: Express) -
     return bought.filter(bought["product"].isin(list(outcome.product or ())))
 
 
-def sweep_columns(
-    records: ir.Table, *, until: datetime, codes: ir.Table, spec: DataSpec, columns: list[str]
-) -> ir.Table:
-    """Records before `until` of the customers in `codes`, sorted for the sweep.
+def sorted_records(parts: Sequence[ir.Table], *, until: datetime, codes: ir.Table) -> ir.Table:
+    """Records before `until` of the customers in `codes`, all parts below one another, sorted for the sweep.
+
+    Parameters
+    ----------
+    parts : sequence of ibis Table
+        Canonical records with the same further columns, whose names begin with ``sweep_``.
 
     Returns
     -------
     ibis Table
-        ``sweep_code`` (int64), ``sweep_time`` and ``sweep_known`` (microseconds since 1970 UTC), ``sweep_day``
-        (local day number) and `columns`, ordered by customer, time and then all columns, so that ties do not
-        depend on row order.
+        ``sweep_code`` (int64), ``sweep_time``, ``sweep_known`` (where a part has ``available_at``) and the parts'
+        own ``sweep_`` columns, ordered by customer and time. Ties stay as they come: all that is computed of them
+        adds up, or is counted by day.
     """
-    table = happened_before(records, until)
-    joined = table.inner_join(codes.rename(sweep_code="code"), "customer_id")
-    known = joined.available_at if "available_at" in table.columns else joined.occurred_at
-    chosen = joined.select(
-        sweep_code=joined.sweep_code,
-        sweep_time=epoch_microseconds(joined.occurred_at),
-        sweep_known=epoch_microseconds(known),
-        sweep_day=local_day(joined.occurred_at, spec.zone).cast("int32"),
-        **{column: joined[column] for column in columns},
-    )
-    return chosen.order_by(["sweep_code", "sweep_time", "sweep_known", *columns])
+    late = any("available_at" in part.columns for part in parts)
+    chosen = []
+    for part in parts:
+        table = happened_before(part, until).inner_join(codes.rename(sweep_code="code"), "customer_id")
+        known = {"sweep_known": table.available_at if "available_at" in table.columns else table.occurred_at}
+        own = [name for name in part.columns if name.startswith("sweep_")]
+        times = {"sweep_time": table.occurred_at, **(known if late else {})}
+        chosen.append(table.select("sweep_code", **times, **{name: table[name] for name in own}))
+    together = ibis.union(*chosen) if len(chosen) > 1 else chosen[0]
+    return together.order_by("sweep_code", "sweep_time")
 
 
 def _number_customers(source: Source, customers: ir.Table) -> ir.Table:

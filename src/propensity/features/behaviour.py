@@ -1,100 +1,129 @@
 """Behaviour: what customers did before the cutoff, by kind of event, attribute and window."""
 
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 
-import ibis.expr.types as ir
-import numpy as np
+import ibis
 
-from propensity.config import EventsSpec
+from propensity.config import EventsSpec, FeaturesSpec
 from propensity.data.tables import Tables
-from propensity.features.catalogue import Feature, singular
-from propensity.features.records import RecordPlan, learn_vocabularies, read_sorted
-from propensity.features.sweep import Column, Records
+from propensity.features.entries import Entries, Entry
+from propensity.features.kernel import NO_VALUE
+from propensity.features.records import RecordPlan, Slotted, Vocabulary, learn_vocabularies
 from propensity.temporal import Duration
 
-_ALL = 0  # the slot of every event
+_VALUES = {"sum": "sum of", "mean": "average", "min": "smallest", "max": "greatest"}
 
 
 def plan_behaviour(
-    tables: Tables, spec: EventsSpec, *, windows: list[Duration], cutoff: datetime, most: int
+    tables: Tables,
+    spec: EventsSpec,
+    features: FeaturesSpec,
+    *,
+    windows: list[Duration],
+    cutoff: datetime,
+    first_slot: int = 0,
 ) -> RecordPlan:
     """The behaviour features of a study, from the kinds and attributes seen before `cutoff` (the last on train).
 
     Returns
     -------
     RecordPlan
-        For all events and each kind: counts and active days by window and ever, recency, and the trend of
-        counts against the window before; for each value of an attribute: counts by window.
+        The declared measures for all events and for each kind; for each value of an attribute, and each combination
+        of a kind and a crossed attribute, counts by window (and shares, where declared).
     """
     assert tables.events is not None  # noqa: S101 - the study declares events
     attributes = [*spec.attributes, *(["initiated_by"] if spec.initiated_by else [])]
-    vocabularies, slots = learn_vocabularies(
-        tables.events, ["kind", *attributes], cutoff=cutoff, most=most, first_slot=1
+    crossed = [("kind", name) for name in features.cross if name in attributes]
+    vocabularies = learn_vocabularies(
+        tables.events,
+        [("kind",), *[(name,) for name in attributes], *crossed],
+        cutoff=cutoff,
+        most=features.top_categories,
+        first_slot=first_slot + 1,
     )
-    entries = _slot_entries(_ALL, "", "events", windows)
-    for slot, name, value in vocabularies[0].slots():
-        label = spec.labels.get(value, f"{value.replace('_', ' ')} events")
-        entries += _slot_entries(slot, f"_{name}", label, windows)
+    make = Entries(group="behaviour", source="events", windows=windows)
+    entries = _kind_entries(make, spec, features, first_slot, "", "events")
+    for slot, name, (value,) in vocabularies[0].slots():
+        entries += _kind_entries(make, spec, features, slot, f"_{name}", _label(spec, value))
+        entries += _shares(make, features, slot, f"_{name}", _label(spec, value), first_slot)
     for vocabulary in vocabularies[1:]:
-        column = vocabulary.column
-        for slot, name, value in vocabulary.slots():
-            label = f"events ({column.replace('_', ' ')}: {value})"
-            entries += [_counted("events", slot, f"_{column}_{name}", label, window) for window in windows]
-    columns, features = zip(*entries, strict=True)
-    return RecordPlan(role="events", vocabularies=vocabularies, columns=columns, features=features, slots=slots)
-
-
-def _feature(name: str, description: str, phrase: str, unit: str, window: Duration | None) -> Feature:
-    return Feature(
-        name=name,
-        description=description,
-        phrase=phrase,
-        kind="number",
-        group="behaviour",
-        unit=unit,
-        source="events",
-        window=str(window) if window else None,
+        for slot, name, values in vocabulary.slots():
+            label, name = _value_label(spec, vocabulary, values), f"_{vocabulary.name}_{name}"
+            entries += [make.count(f"events{name}", slot, label, window) for window in windows]
+            entries += _shares(make, features, slot, name, label, first_slot)
+    keys = ("kind", *attributes) if "distinct" in features.events else ()
+    for key, column in enumerate(keys):
+        what = "kinds of events" if column == "kind" else f"values of {column.replace('_', ' ')} in events"
+        entries += [make.distinct(column, first_slot, what, key=key, span=window) for window in windows]
+    columns, catalogue = zip(*entries, strict=True)
+    return RecordPlan(
+        role="events",
+        first_slot=first_slot,
+        next_slot=vocabularies[-1].next_slot,
+        vocabularies=vocabularies,
+        keys=keys,
+        columns=columns,
+        features=catalogue,
     )
 
 
-def _counted(what: str, slot: int, name: str, label: str, window: Duration | None) -> tuple[Column, Feature]:
-    suffix, when = (str(window), f"in the last {window.words}") if window else ("ever", "so far")
-    column = Column(name=f"{what}{name}_{suffix}", measure="count", slot=slot, window=window)
-    return column, _feature(column.name, f"{label} {when}", f"{{value}} {label} {when}", "count", window)
+def _label(spec: EventsSpec, kind: str) -> str:
+    return spec.labels.get(kind, f"{kind.replace('_', ' ')} events")
 
 
-def _slot_entries(slot: int, name: str, label: str, windows: list[Duration]) -> list[tuple[Column, Feature]]:
-    entries = [_counted("events", slot, name, label, window) for window in [*windows, None]]
-    for window in windows:
-        entries.append(_active_days(slot, name, label, window))
-        if window != windows[-1]:
-            entries.append(_trend(slot, name, label, window))
-    # How long ago something older than the longest window was depends on how far the records go: it counts as never.
-    last = Column(name=f"recency_days{name or '_event'}", measure="recency", slot=slot, window=windows[-1])
-    one = singular(label)
-    feature = _feature(last.name, f"days since the last {one}", f"last {one} {{value}} days ago", "days", windows[-1])
-    missing = f"no {one} in the last {windows[-1].words}"
-    return [*entries, (last, replace(feature, phrase_missing=missing))]
+def _value_label(spec: EventsSpec, vocabulary: Vocabulary, values: tuple[str, ...]) -> str:
+    column = vocabulary.columns[-1].replace("_", " ")
+    if len(vocabulary.columns) == 1:
+        return f"events ({column}: {values[0]})"
+    return f"{_label(spec, values[0])} ({column}: {values[1]})" if len(values) > 1 else f"other events by {column}"
 
 
-def _active_days(slot: int, name: str, label: str, window: Duration) -> tuple[Column, Feature]:
-    column = Column(name=f"active_days{name}_{window}", measure="days", slot=slot, window=window)
-    words = f"days with {label} in the last {window.words}"
-    return column, _feature(column.name, words, f"{{value}} {words}", "count", window)
+def _kind_entries(
+    make: Entries, spec: EventsSpec, features: FeaturesSpec, slot: int, name: str, label: str
+) -> list[Entry]:
+    """The declared measures of all events, or of one kind."""
+    wanted, single, entries = features.events, name.removeprefix("_") or "event", []
+    if "count" in wanted:
+        entries += [make.count(f"events{name}", slot, label, span) for span in make.spans]
+    for window in make.windows:
+        if "days" in wanted:
+            entries.append(make.days(f"active_days{name}", slot, label, window))
+        if "trend" in wanted and window != make.windows[-1]:
+            entries.append(make.trend(name.removeprefix("_") or "events", slot, label, window))
+    if "recency" in wanted:
+        entries.append(make.recency(single, slot, label))
+    if "since_first" in wanted:
+        entries.append(make.since_first(single, slot, label))
+    if "gaps" in wanted:
+        entries += make.gaps(single, slot, label)
+    if "streak" in wanted:
+        entries += make.streak(single, slot, label)
+    if spec.value:
+        for measure, words in _VALUES.items():
+            if measure in wanted:
+                text = f"{words} {spec.value.replace('_', ' ')} of {label} {{when}}"
+                entries += [
+                    make.amount(f"value_{measure}{name}", measure, slot, text, unit="value", span=span)
+                    for span in make.spans
+                ]
+    return entries
 
 
-def _trend(slot: int, name: str, label: str, window: Duration) -> tuple[Column, Feature]:
-    column = Column(name=f"trend{name or '_events'}_{window}", measure="trend", slot=slot, window=window)
-    words = f"{label} in the last {window.words} than in the {window.words} before"
-    feature = _feature(column.name, f"more {words}", f"{{value}} more {words}", "count", window)
-    return column, replace(feature, unit="change")
+def _shares(make: Entries, features: FeaturesSpec, slot: int, name: str, label: str, whole: int) -> list[Entry]:
+    if "share" not in features.events:
+        return []
+    return [make.share(f"events{name}", slot, label, of=whole, whole="events", span=window) for window in make.windows]
 
 
-def read_events(tables: Tables, plan: RecordPlan, *, until: datetime, codes: ir.Table) -> Iterator[Records]:
-    """Sorted batches of events with their slots: all, their kind, their attributes."""
+def slotted_events(tables: Tables, plan: RecordPlan) -> Slotted:
+    """The events with the slots that the plan counts them in."""
     assert tables.events is not None  # noqa: S101 - the study declares events
-    for records, _ in read_sorted(tables, tables.events, plan=plan, until=until, codes=codes, value=None):
-        everything = np.full((len(records), 1), _ALL, dtype=np.int32)
-        yield replace(records, slots=np.hstack([everything, records.slots]))
+    events = tables.events
+    valued = "value_units" in events.columns
+    return Slotted(
+        plan=plan,
+        records=events,
+        base=ibis.literal(plan.first_slot),
+        value=events.value_units if valued else ibis.literal(NO_VALUE, type="int64"),
+        counts=ibis.literal(value=True),
+    )

@@ -4,7 +4,9 @@ What is learnt (vocabularies, categories, which columns are constant) is learnt 
 `FeaturePlan`; training and scoring build their rows with the same plan and the same code.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import os
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -18,13 +20,17 @@ from propensity.data.connect import to_frame
 from propensity.data.schema import AMOUNT_UNITS
 from propensity.data.tables import Tables, attributes_as_of
 from propensity.errors import DataError
-from propensity.features.behaviour import plan_behaviour, read_events
+from propensity.features.behaviour import plan_behaviour, slotted_events
 from propensity.features.catalogue import Feature
 from propensity.features.profile import ProfilePlan, plan_profile, profile_columns
-from propensity.features.purchases import plan_purchases, read_purchases
-from propensity.features.records import RecordPlan
-from propensity.features.sweep import Column, sweep
+from propensity.features.purchases import plan_purchases, slotted_purchases
+from propensity.features.records import RecordPlan, Slotted, sorted_batches
+from propensity.features.sweep import Column, Sweep, sweep_blocks
 from propensity.temporal import Duration, format_instant
+
+Floats = npt.NDArray[np.float32]
+BLOCK_ROWS = 65_536
+"""Rows of a block where there is nothing to sweep."""
 
 
 @dataclass(frozen=True)
@@ -172,14 +178,20 @@ def learn_plan(
     windows, warnings = usable_windows(study.features.windows, tables, cutoffs[0])
     most, last = study.features.top_categories, cutoffs[-1]
     attributes = pd.concat(
-        [_attributes(tables, keys, cutoff) for keys, cutoff in zip(cohorts, cutoffs, strict=True)], ignore_index=True
+        [_attributes(tables, keys["code"].to_numpy(), cutoff) for keys, cutoff in zip(cohorts, cutoffs, strict=True)],
+        ignore_index=True,
     )
     profile = plan_profile(tables.spec.customers, attributes, most=max(most, 30))
     records = []
     if tables.events is not None and tables.spec.events is not None:
-        records.append(plan_behaviour(tables, tables.spec.events, windows=windows, cutoff=last, most=most))
+        records.append(plan_behaviour(tables, tables.spec.events, study.features, windows=windows, cutoff=last))
     if tables.purchases is not None and tables.spec.purchases is not None:
-        records.append(plan_purchases(tables, tables.spec.purchases, windows=windows, cutoff=last, most=most))
+        first_slot = records[-1].next_slot if records else 0
+        records.append(
+            plan_purchases(
+                tables, tables.spec.purchases, study.features, windows=windows, cutoff=last, first_slot=first_slot
+            )
+        )
     features = (*profile.features, *[feature for plan in records for feature in plan.features])
     _refuse_same_names(features)
     return FeaturePlan(profile=profile, records=tuple(records), features=features), warnings
@@ -216,6 +228,134 @@ def keep_informative(plan: FeaturePlan, frame: Frame, *, always: Sequence[str]) 
     return replace(plan, features=tuple(kept))
 
 
+@dataclass(frozen=True)
+class Rows:
+    """The rows of a matrix, ordered by customer, then cutoff.
+
+    Attributes
+    ----------
+    keys : DataFrame, n rows
+        ``customer_id``, ``code`` and ``cutoff``.
+    code, cutoff : ndarray of int64, shape (n,)
+        Customer number, and position in `cutoffs`.
+    cutoffs : tuple of datetime
+        Aware instants.
+    order : ndarray of int64, shape (n,)
+        Where each row stands in the cohorts put below one another.
+    """
+
+    keys: pd.DataFrame
+    code: npt.NDArray[np.int64]
+    cutoff: npt.NDArray[np.int64]
+    cutoffs: tuple[datetime, ...]
+    order: npt.NDArray[np.int64]
+
+    @classmethod
+    def of(cls, cohorts: Sequence[pd.DataFrame], cutoffs: Sequence[datetime]) -> "Rows":
+        """The rows of cohorts, one for each cutoff."""
+        keys = pd.concat(list(cohorts), ignore_index=True)
+        position = np.repeat(np.arange(len(cohorts), dtype=np.int64), [len(cohort) for cohort in cohorts])
+        order = np.lexsort((position, keys["code"].to_numpy()))
+        keys = keys.iloc[order].reset_index(drop=True)
+        code = keys["code"].to_numpy(dtype=np.int64)
+        return cls(keys=keys, code=code, cutoff=position[order], cutoffs=tuple(cutoffs), order=order)
+
+
+def feature_blocks(
+    tables: Tables,
+    plan: FeaturePlan,
+    rows: Rows,
+    *,
+    beside: pd.DataFrame,
+    progress: Callable[[str], None] | None = None,
+) -> Iterator[tuple[int, Floats]]:
+    """The matrix in blocks of rows, as one sweep over events and purchases gives them.
+
+    Parameters
+    ----------
+    rows : Rows
+        The rows wanted.
+    beside : DataFrame of float32, n rows
+        The features that are not swept: see `unswept_columns`.
+
+    Yields
+    ------
+    start : int
+        The block's first row.
+    block : ndarray of float32, shape (rows of the block, features)
+    """
+    names = plan.names
+    columns = tuple(c for records in plan.records for c in records.columns if c.name in set(names))
+    unswept = [name for name in names if name in beside]
+    left, right = _places(unswept, names), _places([column.name for column in columns], names)
+    side = beside[unswept].to_numpy()
+    for start, swept in _swept_blocks(tables, plan, rows, columns, progress):
+        if not unswept:
+            yield start, swept
+            continue
+        block = np.empty((len(swept), len(names)), dtype=np.float32)
+        block[:, left], block[:, right] = side[start : start + len(swept)], swept
+        yield start, block
+
+
+def _places(some: Sequence[str], names: Sequence[str]) -> slice | list[int]:
+    """Where some names stand among all: as a slice, which is copied faster, where they stand together."""
+    at = [names.index(name) for name in some]
+    together = at == list(range(at[0], at[0] + len(at))) if at else True
+    return (slice(at[0], at[0] + len(at)) if at else slice(0, 0)) if together else at
+
+
+def _swept_blocks(
+    tables: Tables,
+    plan: FeaturePlan,
+    rows: Rows,
+    columns: tuple[Column, ...],
+    progress: Callable[[str], None] | None,
+) -> Iterator[tuple[int, Floats]]:
+    if not columns:
+        for start in range(0, len(rows.code), BLOCK_ROWS):
+            yield start, np.empty((min(BLOCK_ROWS, len(rows.code) - start), 0), dtype=np.float32)
+        return
+    roles = [_SLOTTED[records.role](tables, records) for records in plan.records]
+    codes = tables.codes.semi_join(tables.source.memtable(code=np.unique(rows.code)), "code")
+    batches = sorted_batches(tables, roles, until=max(rows.cutoffs), codes=codes, progress=progress)
+    sweep = Sweep(
+        columns=columns,
+        cutoffs=rows.cutoffs,
+        zone=tables.spec.zone,
+        slots=plan.records[-1].next_slot,
+        value_unit=AMOUNT_UNITS,
+        threads=os.cpu_count() or 1,
+    )
+    yield from sweep_blocks(batches, sweep, rows.code, rows.cutoff)
+
+
+_SLOTTED: dict[str, Callable[[Tables, RecordPlan], Slotted]] = {
+    "events": slotted_events,
+    "purchases": slotted_purchases,
+}
+
+
+def unswept_columns(tables: Tables, plan: FeaturePlan, rows: Rows) -> tuple[pd.DataFrame, dict[str, int]]:
+    """The features that are not swept, of all rows, and how many categories of each were never seen on train.
+
+    Returns
+    -------
+    columns : DataFrame of float32, n rows
+        The profile.
+    unseen : dict
+        Category feature → rows.
+    """
+    out = np.empty((len(rows.code), len(plan.profile.features)), dtype=np.float32)
+    unseen: Counter[str] = Counter()
+    for i, cutoff in enumerate(rows.cutoffs):
+        at = np.flatnonzero(rows.cutoff == i)
+        if len(at):
+            out[at], found = profile_columns(plan.profile, _attributes(tables, rows.code[at], cutoff))
+            unseen.update(found)
+    return pd.DataFrame(out, columns=[feature.name for feature in plan.profile.features]), dict(unseen)
+
+
 def build_frame(
     tables: Tables,
     plan: FeaturePlan,
@@ -241,54 +381,18 @@ def build_frame(
     Frame
         Rows ordered by customer, then cutoff.
     """
-    keys = pd.concat(list(cohorts), ignore_index=True)
-    position = np.concatenate([np.full(len(c), i, dtype=np.int64) for i, c in enumerate(cohorts)])
-    order = np.lexsort((position, keys["code"].to_numpy()))
-    pieces = [_attributes(tables, cohort, cutoff) for cohort, cutoff in zip(cohorts, cutoffs, strict=True)]
-    attributes = pd.concat([piece for piece in pieces if len(piece)] or pieces[:1], ignore_index=True).iloc[order]
-    profile, unseen = profile_columns(plan.profile, attributes)
-    blocks = {f.name: profile[:, j] for j, f in enumerate(plan.profile.features)}
-    code, cutoff_of_row = keys["code"].to_numpy()[order], position[order]
-    for records in plan.records:
-        if progress:
-            progress(f"sweeping {records.role}")
-        blocks |= _sweep_records(tables, records, plan, code, cutoff_of_row, list(cutoffs))
-    X = np.empty((len(keys), len(plan.features)), dtype=np.float32)
-    for j, feature in enumerate(plan.features):
-        X[:, j] = blocks[feature.name]
-    y = None if labels is None else np.concatenate(list(labels))[order]
-    frame = pd.DataFrame(X, columns=plan.names)
-    return Frame(X=frame, keys=keys.iloc[order].reset_index(drop=True), y=y, unseen=unseen)
+    rows = Rows.of(cohorts, cutoffs)
+    beside, unseen = unswept_columns(tables, plan, rows)
+    X = np.empty((len(rows.code), len(plan.features)), dtype=np.float32)
+    for start, block in feature_blocks(tables, plan, rows, beside=beside, progress=progress):
+        X[start : start + len(block)] = block
+    y = None if labels is None else np.concatenate(list(labels))[rows.order]
+    return Frame(X=pd.DataFrame(X, columns=plan.names), keys=rows.keys, y=y, unseen=unseen)
 
 
-def _sweep_records(
-    tables: Tables,
-    records: RecordPlan,
-    plan: FeaturePlan,
-    code: npt.NDArray[np.int64],
-    cutoff_of_row: npt.NDArray[np.int64],
-    cutoffs: list[datetime],
-) -> dict[str, npt.NDArray[np.float32]]:
-    wanted = set(plan.names)
-    columns: list[Column] = [column for column in records.columns if column.name in wanted]
-    codes = tables.codes.semi_join(tables.source.memtable(code=np.unique(code)), "code")
-    read = read_events if records.role == "events" else read_purchases
-    swept = sweep(
-        read(tables, records, until=max(cutoffs), codes=codes),
-        row_code=code,
-        row_cutoff=cutoff_of_row,
-        cutoffs=cutoffs,
-        columns=columns,
-        zone=tables.spec.zone,
-        slots=records.slots,
-        value_unit=AMOUNT_UNITS,
-    )
-    return {column.name: swept[:, j] for j, column in enumerate(columns)}
-
-
-def _attributes(tables: Tables, keys: pd.DataFrame, cutoff: datetime) -> pd.DataFrame:
-    """Attributes of a cohort's customers as of the cutoff, in the order of `keys`."""
-    wanted = tables.source.memtable(code=keys["code"].to_numpy(dtype=np.int64))
+def _attributes(tables: Tables, code: npt.NDArray[np.int64], cutoff: datetime) -> pd.DataFrame:
+    """Attributes of customers as of the cutoff, in the order of `code`, shape (n,)."""
+    wanted = tables.source.memtable(code=code)
     known = attributes_as_of(tables, cutoff).inner_join(tables.codes, "customer_id")
     rows = to_frame(known.semi_join(wanted, "code").drop("customer_id").order_by("code"))
-    return rows.set_index("code").reindex(keys["code"].to_numpy()).reset_index(drop=True)
+    return rows.set_index("code").reindex(code).reset_index(drop=True)

@@ -3,125 +3,131 @@
 A purchase with an amount below zero is a return: it counts as one, and buys nothing.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
 from datetime import datetime
 
-import ibis.expr.types as ir
-import numpy as np
+import ibis
 
-from propensity.config import PurchasesSpec
+from propensity.config import FeaturesSpec, PurchasesSpec
 from propensity.data.tables import Tables
-from propensity.features.catalogue import Feature
-from propensity.features.records import RecordPlan, learn_vocabularies, read_sorted
-from propensity.features.sweep import Column, Records
+from propensity.features.entries import Entries, Entry, Span
+from propensity.features.records import RecordPlan, Slotted, Vocabulary, learn_vocabularies
 from propensity.temporal import Duration
 
-_BOUGHT, _RETURNED = 0, 1
-Entry = tuple[Column, Feature]
+_AMOUNTS = {"mean": "average", "min": "smallest", "max": "greatest"}
 
 
 def plan_purchases(
-    tables: Tables, spec: PurchasesSpec, *, windows: list[Duration], cutoff: datetime, most: int
+    tables: Tables,
+    spec: PurchasesSpec,
+    features: FeaturesSpec,
+    *,
+    windows: list[Duration],
+    cutoff: datetime,
+    first_slot: int = 0,
 ) -> RecordPlan:
     """The purchase features of a study, from the products and attributes seen before `cutoff` (the last on train)."""
     assert tables.purchases is not None  # noqa: S101 - the study declares purchases
-    vocabularies, slots = learn_vocabularies(
-        tables.purchases, ["product", *spec.attributes], cutoff=cutoff, most=most, first_slot=2
+    bought, returned = first_slot, first_slot + 1
+    crossed = [("product", name) for name in features.cross if name in spec.attributes]
+    vocabularies = learn_vocabularies(
+        tables.purchases,
+        [("product",), *[(name,) for name in spec.attributes], *crossed],
+        cutoff=cutoff,
+        most=features.top_categories,
+        first_slot=first_slot + 2,
     )
-    spans = [*windows, None]
-    entries = [_count("purchases", _BOUGHT, "purchases", span) for span in spans]
-    entries += [_days(span) for span in spans]
-    if spec.amount:
-        entries += [_spend("spend", _BOUGHT, "spent", span) for span in spans]
-        entries += [_count("returns", _RETURNED, "returns", span) for span in spans]
-        entries += [_spend("returned", _RETURNED, "returned", span) for span in spans]
-    entries += [_trend(window) for window in windows[:-1]]
-    entries += [_recency("purchase", _BOUGHT, "purchase", windows[-1]), *_rhythm()]
+    make = Entries(group="purchase history", source="purchases", windows=windows)
+    entries = _all_entries(make, spec, features, bought, returned)
     for vocabulary in vocabularies:
-        prefix = "" if vocabulary.column == "product" else f"{vocabulary.column}_"
-        for slot, name, value in vocabulary.slots():
-            entries += _by_value(slot, f"{prefix}{name}", spec.labels.get(value, value), spans)
-    columns, features = zip(*entries, strict=True)
-    return RecordPlan(role="purchases", vocabularies=vocabularies, columns=columns, features=features, slots=slots)
-
-
-def _entry(column: Column, words: str, *, unit: str, phrase: str | None = None) -> Entry:
-    return column, Feature(
-        name=column.name,
-        description=words,
-        phrase=phrase or f"{{value}} {words}",
-        kind="number",
-        group="purchase history",
-        unit=unit,
-        source="purchases",
-        window=str(column.window) if column.window else None,
+        prefix = "" if vocabulary.columns == ("product",) else f"{vocabulary.name}_"
+        for slot, name, values in vocabulary.slots():
+            label = f"purchases of {_label(spec, vocabulary, values)}"
+            entries += _value_entries(make, features, slot, f"{prefix}{name}", label, bought)
+    keys = ("product", *spec.attributes) if "distinct" in features.purchases else ()
+    for key, column in enumerate(keys):
+        what = "products bought" if column == "product" else f"values of {column.replace('_', ' ')} in purchases"
+        name = "products" if column == "product" else f"purchases_{column}"
+        entries += [make.distinct(name, bought, what, key=key, span=span) for span in make.spans]
+    columns, catalogue = zip(*entries, strict=True)
+    return RecordPlan(
+        role="purchases",
+        first_slot=first_slot,
+        next_slot=vocabularies[-1].next_slot,
+        vocabularies=vocabularies,
+        keys=keys,
+        columns=columns,
+        features=catalogue,
     )
 
 
-def _when(span: Duration | None) -> tuple[str, str]:
-    return (str(span), f"in the last {span.words}") if span else ("ever", "so far")
+def _label(spec: PurchasesSpec, vocabulary: Vocabulary, values: tuple[str, ...]) -> str:
+    first = spec.labels.get(values[0], values[0])
+    return f"{first} ({vocabulary.columns[-1].replace('_', ' ')}: {values[1]})" if len(values) > 1 else first
 
 
-def _count(name: str, slot: int, label: str, span: Duration | None) -> Entry:
-    suffix, when = _when(span)
-    return _entry(Column(f"{name}_{suffix}", "count", slot, span), f"{label} {when}", unit="count")
+def _all_entries(make: Entries, spec: PurchasesSpec, features: FeaturesSpec, bought: int, returned: int) -> list[Entry]:
+    """The declared measures of all purchases, and of returns."""
+    wanted, entries = features.purchases, []
+    if "count" in wanted:
+        entries += [make.count("purchases", bought, "purchases", span) for span in make.spans]
+    if "days" in wanted:
+        entries += [make.days("purchase_days", bought, "purchases", span) for span in make.spans]
+    if spec.amount:
+        if "sum" in wanted:
+            entries += [_amount(make, "spend", bought, "spent", span) for span in make.spans]
+        if "count" in wanted:
+            entries += [make.count("returns", returned, "returns", span) for span in make.spans]
+        if "sum" in wanted:
+            entries += [_amount(make, "returned", returned, "returned", span) for span in make.spans]
+        for measure, words in _AMOUNTS.items():
+            if measure in wanted:
+                text = f"{words} amount of a purchase {{when}}"
+                entries += [
+                    make.amount(f"spend_{measure}", measure, bought, text, unit="money", span=span)
+                    for span in make.spans
+                ]
+    if "trend" in wanted:
+        entries += [make.trend("purchases", bought, "purchases", window) for window in make.windows[:-1]]
+    if "recency" in wanted:
+        entries.append(make.recency("purchase", bought, "purchases"))
+    if "since_first" in wanted:
+        entries.append(make.since_first("purchase", bought, "purchases"))
+    if "gaps" in wanted:
+        entries += make.gaps("purchase", bought, "purchases")
+    if "streak" in wanted:
+        entries += make.streak("purchase", bought, "purchases")
+    return entries
 
 
-def _days(span: Duration | None) -> Entry:
-    suffix, when = _when(span)
-    return _entry(Column(f"purchase_days_{suffix}", "days", _BOUGHT, span), f"days with purchases {when}", unit="count")
+def _amount(make: Entries, name: str, slot: int, label: str, span: Span) -> Entry:
+    column, feature = make.amount(name, "sum", slot, f"amount {label} {{when}}", unit="money", span=span)
+    phrase = f"{label} {{value}} {feature.description.removeprefix(f'amount {label} ')}"
+    return make.entry(column, feature.description, unit="money", phrase=phrase)
 
 
-def _spend(name: str, slot: int, label: str, span: Duration | None) -> Entry:
-    suffix, when = _when(span)
-    return _entry(
-        Column(f"{name}_{suffix}", "sum", slot, span),
-        f"amount {label} {when}",
-        unit="money",
-        phrase=f"{label} {{value}} {when}",
-    )
+def _value_entries(make: Entries, features: FeaturesSpec, slot: int, name: str, label: str, bought: int) -> list[Entry]:
+    """Of one product or attribute: counts and shares in the longest window and so far, and recency."""
+    wanted, spans, entries = features.purchases, make.spans[-2:], []
+    if "count" in wanted:
+        entries += [make.count(f"purchases_{name}", slot, label, span) for span in spans]
+    if "recency" in wanted:
+        entries.append(make.recency(f"purchase_{name}", slot, label))
+    if "share" in wanted:
+        entries += [
+            make.share(f"purchases_{name}", slot, label, of=bought, whole="purchases", span=span) for span in spans
+        ]
+    return entries
 
 
-def _trend(window: Duration) -> Entry:
-    words = f"more purchases in the last {window.words} than in the {window.words} before"
-    return _entry(Column(f"trend_purchases_{window}", "trend", _BOUGHT, window), words, unit="change")
-
-
-def _recency(name: str, slot: int, label: str, longest: Duration) -> Entry:
-    # How long ago something older than the longest window was depends on how far the records go: it counts as never.
-    column, feature = _entry(
-        Column(f"recency_days_{name}", "recency", slot, longest),
-        f"days since the last {label}",
-        unit="days",
-        phrase=f"last {label} {{value}} days ago",
-    )
-    return column, replace(feature, phrase_missing=f"no {label} in the last {longest.words}")
-
-
-def _rhythm() -> list[Entry]:
-    return [
-        _entry(Column("tenure_days_purchase", "since_first", _BOUGHT), "days since the first purchase", unit="days"),
-        _entry(Column("gap_days_mean_purchase", "gap_mean", _BOUGHT), "days between purchases on average", unit="days"),
-        _entry(Column("gap_days_sd_purchase", "gap_sd", _BOUGHT), "days of spread between purchases", unit="days"),
-        _entry(
-            Column("gap_days_last_purchase", "gap_last", _BOUGHT), "days between the last two purchases", unit="days"
-        ),
-    ]
-
-
-def _by_value(slot: int, name: str, value: str, spans: list[Duration | None]) -> list[Entry]:
-    label = f"purchases of {value}"
-    counts = [_count(f"purchases_{name}", slot, label, span) for span in (spans[-2], spans[-1])]
-    assert spans[-2] is not None  # noqa: S101 - the longest window stands before "ever"
-    return [*counts, _recency(f"purchase_{name}", slot, f"purchase of {value}", spans[-2])]
-
-
-def read_purchases(tables: Tables, plan: RecordPlan, *, until: datetime, codes: ir.Table) -> Iterator[Records]:
-    """Sorted batches of purchases with their slots; a return counts as a return only, by its absolute amount."""
+def slotted_purchases(tables: Tables, plan: RecordPlan) -> Slotted:
+    """The purchases with the slots that the plan counts them in: a return as a return only, by its absolute amount."""
     assert tables.purchases is not None  # noqa: S101 - the study declares purchases
-    for records, _ in read_sorted(tables, tables.purchases, plan=plan, until=until, codes=codes, value="amount_units"):
-        returned = records.value < 0
-        first = np.where(returned, _RETURNED, _BOUGHT).astype(np.int32)
-        slots = np.where(returned[:, None], -1, records.slots).astype(np.int32)
-        yield replace(records, slots=np.column_stack([first, slots]), value=np.abs(records.value))
+    purchases = tables.purchases
+    bought = purchases.amount_units >= 0
+    return Slotted(
+        plan=plan,
+        records=purchases,
+        base=ibis.ifelse(bought, plan.first_slot, plan.first_slot + 1),
+        value=purchases.amount_units.abs(),
+        counts=bought,
+    )
