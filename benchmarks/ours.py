@@ -15,34 +15,36 @@ from datetime import UTC
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from benchmarks.window_counts import WINDOWS, Count, Question
+from benchmarks.window_counts import Count, Question, read_question
 from propensity.config import Study, load_study
 from propensity.data.tables import Tables, open_tables
-from propensity.features.matrix import FeaturePlan, Frame, build_frame, learn_plan
+from propensity.features.matrix import FeaturePlan, Rows, build_frame, feature_blocks, learn_plan, unswept_columns
 from propensity.samples import express
 
 ROOT = Path(__file__).resolve().parents[1]
-PAIR = "pair"
-ROW_GROUP = 100_000
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What is known before time is taken."""
+    """What is known before time is taken: the plan has the question's columns only, in an order of its own."""
 
     study: Study
     plan: FeaturePlan
 
+    def order(self, question: Question) -> list[int]:
+        """Where each count of the question stands among our columns."""
+        return [self.plan.names.index(_our_name(count)) for count in question.counts]
+
 
 def prepare(question: Question) -> Prepared:
-    """The demo's study on the market's events, and a plan with the question's columns only."""
+    """The demo's study on the market's events alone."""
     study = load_study(ROOT / "configs" / "demo.yaml")
     spec = study.data
+    assert spec.events is not None  # noqa: S101 - the demo declares events
     data = spec.model_copy(
         update={
             "source": str(question.folder),
@@ -51,65 +53,58 @@ def prepare(question: Question) -> Prepared:
             "purchases": None,
         }
     )
-    features = study.features.model_copy(update={"top_categories": len(question.pairs)})
+    wanted = {"top_categories": len(question.pairs), "events": ("count",), "cross": ("channel",)}
+    features = study.features.model_copy(update=wanted)
     study = study.model_copy(update={"data": data, "features": features})
     with _open(study, question) as tables:
         cutoffs = [cutoff.replace(tzinfo=UTC) for cutoff in question.cutoffs]
-        plan, _ = learn_plan(tables, study, cohorts=[_cohort(question, 0)], cutoffs=cutoffs[-1:])
-    found = {feature.name: feature for feature in plan.features}
-    wanted = tuple(found[_our_name(count)] for count in question.counts)
+        plan, _ = learn_plan(tables, study, cohorts=_cohorts(question)[-1:], cutoffs=cutoffs[-1:])
+    names = {_our_name(count) for count in question.counts}
+    kept = tuple(feature for feature in plan.features if feature.name in names)
     profile = replace(plan.profile, features=(), sources=())
-    return Prepared(study=study, plan=replace(plan, profile=profile, features=wanted))
+    return Prepared(study=study, plan=replace(plan, profile=profile, features=kept))
 
 
 def _our_name(count: Count) -> str:
-    parts = {(True, True): PAIR, (False, True): "channel"}
-    middle = parts.get((count.kind is not None, count.channel is not None))
-    return "_".join(["events", *filter(None, (middle, count.kind, count.channel)), f"{count.window}d"])
+    by = {(True, True): "kind_channel", (False, True): "channel"}.get((bool(count.kind), bool(count.channel)))
+    return "_".join(["events", *filter(None, (by, count.kind, count.channel)), f"{count.window}d"])
 
 
 @contextmanager
 def _open(study: Study, question: Question) -> Iterator[Tables]:
-    """The study's tables, with the pair of kind and channel as one more attribute of events."""
     source = Path(study.data.source)
     with open_tables(study.data, source, express=express, memory_limit=question.memory_limit) as tables:
-        assert tables.events is not None  # noqa: S101 - the demo declares events
-        assert tables.spec.events is not None  # noqa: S101
-        events = tables.spec.events.model_copy(update={"attributes": ("channel", PAIR)})
-        paired = tables.events.mutate(**{PAIR: tables.events.kind + " " + tables.events.channel})
-        yield replace(tables, events=paired, spec=tables.spec.model_copy(update={"events": events}))
+        yield tables
 
 
-def _cohort(question: Question, position: int) -> pd.DataFrame:
-    cutoff = pd.Timestamp(question.cutoffs[position]).as_unit("us")
+def _cohorts(question: Question) -> list[pd.DataFrame]:
+    """Every customer at each cutoff."""
     codes = np.arange(len(question.customers), dtype=np.int64)
-    return pd.DataFrame({"customer_id": question.customers, "code": codes, "cutoff": cutoff})
-
-
-def _frame(prepared: Prepared, question: Question) -> Frame:
-    with _open(prepared.study, question) as tables:
-        return build_frame(
-            tables,
-            prepared.plan,
-            cohorts=[_cohort(question, position) for position in range(len(question.cutoffs))],
-            cutoffs=[cutoff.replace(tzinfo=UTC) for cutoff in question.cutoffs],
-        )
+    keys = pd.DataFrame({"customer_id": question.customers, "code": codes})
+    return [keys.assign(cutoff=pd.Timestamp(cutoff).as_unit("us")) for cutoff in question.cutoffs]
 
 
 # ---- The functions below are what is measured. ------------------------------------------------------------------
 
 
-def ours_in_memory(prepared: Prepared, question: Question) -> npt.NDArray[np.float32]:
-    """The matrix in memory, shape (customers * cutoffs, features), ordered by customer, then cutoff."""
-    matrix: npt.NDArray[np.float32] = _frame(prepared, question).X.to_numpy()
-    return matrix
+def ours_in_memory(prepared: Prepared, question: Question) -> pd.DataFrame:
+    """The matrix in memory, customers * cutoffs rows ordered by customer, then cutoff."""
+    cutoffs = [cutoff.replace(tzinfo=UTC) for cutoff in question.cutoffs]
+    with _open(prepared.study, question) as tables:
+        return build_frame(tables, prepared.plan, cohorts=_cohorts(question), cutoffs=cutoffs).X
 
 
 def ours_as_parquet(prepared: Prepared, question: Question, file: Path) -> None:
-    """The same, with the matrix written as Parquet."""
-    frame = _frame(prepared, question)
-    table = pa.Table.from_pandas(frame.X.assign(customer_id=frame.keys["customer_id"], cutoff=frame.keys["cutoff"]))
-    pq.write_table(table, file, row_group_size=ROW_GROUP)
+    """The same as Parquet, block by block as the sweep gives them."""
+    plan, rows = prepared.plan, Rows.of(_cohorts(question), [cutoff.replace(tzinfo=UTC) for cutoff in question.cutoffs])
+    keys = pa.schema([("customer_id", pa.string()), ("cutoff", pa.timestamp("us"))])
+    schema = pa.schema([*keys, *[(name, pa.float32()) for name in plan.names]])
+    with _open(prepared.study, question) as tables, pq.ParquetWriter(file, schema) as writer:
+        beside, _ = unswept_columns(tables, plan, rows)
+        for start, block in feature_blocks(tables, plan, rows, beside=beside):
+            of_block = rows.keys.iloc[start : start + len(block)]
+            columns = [of_block["customer_id"], of_block["cutoff"], *block.T]
+            writer.write_table(pa.table([pa.array(column) for column in columns], schema=schema))
 
 
 def spark_local(question: Question) -> tuple[float, float] | None:
@@ -138,16 +133,12 @@ def _own_peak_gb() -> float:
     return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) * 1024 / 1e9
 
 
-def _measure_peak(arguments: list[str]) -> Iterator[str]:
-    from benchmarks.window_counts import read_question
-
-    market, cutoffs, memory_limit = arguments
-    question = read_question(Path(market), cutoffs=int(cutoffs), memory_limit=memory_limit)
-    prepared = prepare(question)
+def _measure_peak(market: Path, cutoffs: int, memory_limit: str) -> str:
+    question = read_question(market, cutoffs=cutoffs, memory_limit=memory_limit)
     with tempfile.TemporaryDirectory() as folder:
-        ours_as_parquet(prepared, question, Path(folder) / "matrix.parquet")
-    yield json.dumps({"peak_gb": _own_peak_gb(), "events": question.events, "windows": WINDOWS})
+        ours_as_parquet(prepare(question), question, Path(folder) / "matrix.parquet")
+    return json.dumps({"peak_gb": _own_peak_gb(), "events": question.events})
 
 
 if __name__ == "__main__":
-    print(*_measure_peak(sys.argv[1:]), sep="\n")
+    print(_measure_peak(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))

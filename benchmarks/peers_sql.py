@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import duckdb
@@ -155,7 +156,7 @@ def _once_a_cutoff(form: Any) -> Any:
             with connect(question) as connection:
                 query = connection.sql(form(question, question.cutoffs[position]))
                 for batch in query.to_arrow_reader(BATCH_ROWS):
-                    yield Part(batch.column("customer_id"), position, lambda batch=batch: _columns(batch, names))
+                    yield Part(batch.column("customer_id"), position, partial(_columns, batch, names))
 
     return answer
 
@@ -173,7 +174,7 @@ def _all_at_once(_: None, question: Question, positions: Sequence[int]) -> Itera
             query = _block_sql(question, block, min(block + BLOCK, customers))
             for batch in connection.sql(query).to_arrow_reader(BATCH_ROWS):
                 code, cutoff = batch.column("code").to_numpy(), batch.column("cutoff").to_numpy()
-                yield Part(code, cutoff, lambda batch=batch: _columns(batch, names))
+                yield Part(code, cutoff, partial(_columns, batch, names))
 
 
 def _write_days(connection: Any, question: Question, positions: Sequence[int]) -> None:

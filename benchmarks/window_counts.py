@@ -199,4 +199,5 @@ def differences(question: Question, parts: Iterator[Part], expected: npt.NDArray
         seen[rows] += 1
         wrong += int((part.matrix() != expected[rows]).sum())
     asked = np.isin(np.arange(len(expected)) % width, np.asarray(positions))
-    return wrong + int((seen != asked).sum()) * expected.shape[1]
+    unanswered = int((seen != asked).sum())
+    return wrong + unanswered * int(expected.shape[1])
