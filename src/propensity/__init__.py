@@ -1,7 +1,7 @@
 """Which target customers who have never bought this product will buy it next, how sure are we, and why?
 
-``import propensity as pp`` gives `load_study`, `check`, `train`, `score`, `explain` and `load_bundle`; each imports
-what it needs when it is first used.
+``import propensity as pp`` gives `load_study`, `check`, `audit`, `feature_catalogue`, `write_matrix`, `train`, `score`,
+`explain` and `load_bundle`; each imports what it needs when it is first used.
 """
 
 import sys
@@ -10,16 +10,37 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from propensity.api import check, explain, load_bundle, load_study, score, train
+    from propensity.api import (
+        audit,
+        check,
+        explain,
+        feature_catalogue,
+        load_bundle,
+        load_study,
+        score,
+        train,
+        write_matrix,
+    )
 
 __version__ = "0.1.0"
-__all__ = ["__version__", "check", "explain", "load_bundle", "load_study", "score", "train"]
+__all__ = [
+    "__version__",
+    "audit",
+    "check",
+    "explain",
+    "feature_catalogue",
+    "load_bundle",
+    "load_study",
+    "score",
+    "train",
+    "write_matrix",
+]
 
 
 class _Package(ModuleType):
     """The package: its functions are looked up when they are first used.
 
-    `explain` is a function here and a room of the code as well: importing the room does not hide the function.
+    `audit` and `explain` are functions here and rooms of the code as well: importing a room does not hide its function.
     """
 
     def __getattr__(self, name: str) -> Any:

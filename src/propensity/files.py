@@ -5,7 +5,7 @@ import math
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from propensity.errors import InputError
 
 if TYPE_CHECKING:
     import pandas as pd
+    import pyarrow as pa
 
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
@@ -124,6 +125,26 @@ def write_list(frame: "pd.DataFrame", place: Path) -> Path:
         else:
             escape_formulas(frame).to_csv(work, index=False)
     return place
+
+
+def write_row_groups(tables: Iterable["pa.Table"], place: Path, *, schema: "pa.Schema") -> int:
+    """Write tables of one schema as the row groups of a Parquet file, as they come; the number of rows.
+
+    Raises
+    ------
+    InputError
+        When the ending is not ``.parquet``.
+    """
+    import pyarrow.parquet as pq
+
+    if place.suffix != ".parquet":
+        raise InputError(f"--out: {place.name} does not end in .parquet. Choose such a name.")
+    rows = 0
+    with whole_file(place) as work, pq.ParquetWriter(work, schema) as writer:
+        for table in tables:
+            writer.write_table(table, row_group_size=max(len(table), 1))
+            rows += len(table)
+    return rows
 
 
 def escape_formulas(frame: "pd.DataFrame") -> "pd.DataFrame":

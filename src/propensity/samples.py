@@ -1,7 +1,7 @@
 """Where the arms meet: cohorts, labels and features become frames for training and for scoring."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,6 +11,7 @@ import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from propensity.cohort import Cohort, FunnelStep, draw_cohort, funnel_steps
 from propensity.config import Study
@@ -18,8 +19,21 @@ from propensity.data.connect import to_count, to_frame
 from propensity.data.snapshot import SnapshotRows, read_snapshot
 from propensity.data.tables import Tables
 from propensity.errors import DataError
-from propensity.features.matrix import FeaturePlan, Frame, build_frame, keep_informative, learn_plan
+from propensity.features.custom import CustomFunction, load_functions
+from propensity.features.matrix import (
+    FeaturePlan,
+    Frame,
+    Rows,
+    build_frame,
+    feature_blocks,
+    keep_informative,
+    learn_plan,
+    matrix_schema,
+    matrix_table,
+    unswept_columns,
+)
 from propensity.features.profile import plan_profile, profile_columns
+from propensity.features.sweep import read_ahead
 from propensity.labels import is_mature, label_cohort, require_mature
 from propensity.rules.expressions import parse_expression
 from propensity.splits import Fold, customer_folds, forward_folds
@@ -35,6 +49,11 @@ def express(text: str, table: ir.Table, place: str, *, condition: bool = True) -
     """A checked expression as a column of a table: a boolean to filter by, or any value where not `condition`."""
     expression = parse_expression(text, columns=table.columns, where=place)
     return expression.condition(table) if condition else expression.to_ibis(table)
+
+
+def study_functions(study: Study) -> dict[str, CustomFunction]:
+    """The functions that make features of the study's own."""
+    return load_functions(study.features.custom, beside=study.path)
 
 
 @dataclass(frozen=True)
@@ -174,7 +193,8 @@ def temporal_samples(
     cohorts, labels, funnels = draw_labelled(tables, study, progress=progress)
     cutoffs = study.cutoff_instants()
     keys = [cohort.keys for cohort in cohorts["train"]]
-    plan, warnings = learn_plan(tables, study, cohorts=keys, cutoffs=cutoffs["train"])
+    functions = study_functions(study)
+    plan, warnings = learn_plan(tables, study, cohorts=keys, cutoffs=cutoffs["train"], functions=functions)
     # One sweep for all cutoffs: train, validation and test rows are told apart afterwards by their cutoff.
     order = [(split, i) for split in cohorts for i in range(len(cohorts[split]))]
     frame = build_frame(
@@ -183,6 +203,7 @@ def temporal_samples(
         cohorts=[cohorts[split][i].keys for split, i in order],
         cutoffs=[cutoffs[split][i] for split, i in order],
         labels=[labels[split][i] for split, i in order],
+        functions=functions,
         progress=progress,
     )
     at = frame.keys["cutoff"].to_numpy()
@@ -201,6 +222,69 @@ def temporal_samples(
         warnings=[*tables.warnings, *warnings],
         data=[fact.to_dict() for fact in tables.facts],
     )
+
+
+@dataclass(frozen=True)
+class LabelledMatrix:
+    """The matrix of a study's cutoffs as tables that come one after the other.
+
+    Attributes
+    ----------
+    plan : FeaturePlan
+        Learnt on train; every column, also those that are constant there.
+    schema : pyarrow.Schema
+        ``customer_id``, ``cutoff`` (UTC), ``split``, ``label`` and the features.
+    tables : iterator of pyarrow.Table
+        The rows, ordered by customer and cutoff.
+    rows : int
+        How many there are.
+    warnings : list of str
+        What the analyst should know.
+    """
+
+    plan: FeaturePlan
+    schema: pa.Schema
+    tables: Iterator[pa.Table]
+    rows: int
+    warnings: list[str]
+
+
+def labelled_matrix(tables: Tables, study: Study, *, progress: Progress = logger.info) -> LabelledMatrix:
+    """The rows, labels and features of all the study's cutoffs, in bounded memory."""
+    require_product(tables, study)
+    cohorts, labels, _ = draw_labelled(tables, study, progress=progress)
+    cutoffs = study.cutoff_instants()
+    keys, functions = [cohort.keys for cohort in cohorts["train"]], study_functions(study)
+    plan, warnings = learn_plan(tables, study, cohorts=keys, cutoffs=cutoffs["train"], functions=functions)
+    order = [(split, i) for split in cohorts for i in range(len(cohorts[split]))]
+    rows = Rows.of([cohorts[split][i].keys for split, i in order], [cutoffs[split][i] for split, i in order])
+    label = np.concatenate([labels[split][i] for split, i in order])[rows.order]
+    names = np.array([split for split, _ in order])
+    extra = pa.schema(
+        [
+            ("customer_id", pa.array(rows.keys["customer_id"][:1]).type),
+            ("cutoff", pa.timestamp("us", tz="UTC")),
+            ("split", pa.dictionary(pa.int32(), pa.string())),
+            ("label", pa.int8()),
+        ]
+    )
+    schema = matrix_schema(plan, extra)
+
+    beside, _ = unswept_columns(tables, plan, rows, functions=functions)
+
+    def come() -> Iterator[pa.Table]:
+        for start, block in feature_blocks(tables, plan, rows, beside=beside, progress=progress):
+            some = slice(start, start + len(block))
+            split = pa.DictionaryArray.from_arrays(pa.array(rows.cutoff[some].astype(np.int32)), pa.array(names))
+            known = [
+                pa.array(rows.keys["customer_id"].iloc[some], type=extra.field(0).type),
+                pa.array(rows.keys["cutoff"].iloc[some], type=pa.timestamp("us")).cast(extra.field(1).type),
+                split.dictionary_decode().dictionary_encode(),
+                pa.array(label[some]),
+            ]
+            yield matrix_table(plan, block, known, schema)
+
+    return LabelledMatrix(plan, schema, read_ahead(come()), len(label), [*tables.warnings, *warnings])
 
 
 def _naive(cutoff: datetime) -> datetime:
@@ -249,7 +333,8 @@ def scoring_frame(tables: Tables, study: Study, plan: FeaturePlan, as_of: dateti
     if len(cohort) == 0:
         steps = "; ".join(f"{step.name} {step.count:,}" for step in cohort.funnel)
         raise DataError(f"cohort: no prospects as of {format_instant(as_of, zone=study.zone)} ({steps}).")
-    return build_frame(tables, plan, cohorts=[cohort.keys], cutoffs=[as_of]), cohort.funnel
+    functions = study_functions(study)
+    return build_frame(tables, plan, cohorts=[cohort.keys], cutoffs=[as_of], functions=functions), cohort.funnel
 
 
 def _require_recorded(tables: Tables, study: Study, as_of: datetime) -> None:

@@ -152,6 +152,17 @@ def is_later(times: Sequence[ir.TimestampValue], cutoff: datetime) -> ir.Boolean
     return reduce(or_, later, ibis.literal(value=False))
 
 
+def became_known(records: ir.Table, *, since: datetime | None, before: datetime) -> ir.Table:
+    """Rows that are among those `as_of` the cutoff `before`, and not among those as of the cutoff `since`."""
+    table = as_of(records, before)
+    if since is None:
+        return table
+    known = table.occurred_at >= _instant(since)
+    if "available_at" in table.columns:
+        known = known | (table.available_at >= _instant(since))
+    return table.filter(known)
+
+
 def between(records: ir.Table, window: Window) -> ir.Table:
     """Rows that happened in the half-open `window`; when they became known does not matter to a label."""
     return records.filter(

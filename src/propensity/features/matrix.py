@@ -9,11 +9,13 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
 
 from propensity.config import Study
 from propensity.data.connect import to_frame
@@ -22,6 +24,7 @@ from propensity.data.tables import Tables, attributes_as_of
 from propensity.errors import DataError
 from propensity.features.behaviour import plan_behaviour, slotted_events
 from propensity.features.catalogue import Feature
+from propensity.features.custom import CustomFunction, CustomPlan, custom_columns, plan_custom
 from propensity.features.profile import ProfilePlan, plan_profile, profile_columns
 from propensity.features.purchases import plan_purchases, slotted_purchases
 from propensity.features.records import RecordPlan, Slotted, sorted_batches
@@ -29,6 +32,8 @@ from propensity.features.sweep import Column, Sweep, sweep_blocks
 from propensity.temporal import Duration, format_instant
 
 Floats = npt.NDArray[np.float32]
+Functions = Mapping[str, CustomFunction]
+NO_FUNCTIONS: Functions = MappingProxyType({})
 BLOCK_ROWS = 65_536
 """Rows of a block where there is nothing to sweep."""
 
@@ -43,6 +48,8 @@ class FeaturePlan:
         Profile features and their categories.
     records : tuple of RecordPlan
         Swept features of events and purchases.
+    custom : tuple of CustomPlan
+        Features of the study's own functions.
     features : tuple of Feature
         The catalogue of the columns that are kept, in column order.
     """
@@ -50,6 +57,7 @@ class FeaturePlan:
     profile: ProfilePlan
     records: tuple[RecordPlan, ...]
     features: tuple[Feature, ...]
+    custom: tuple[CustomPlan, ...] = ()
 
     @property
     def names(self) -> list[str]:
@@ -70,6 +78,7 @@ class FeaturePlan:
         return {
             "profile": self.profile.to_dict(),
             "records": [plan.to_dict() for plan in self.records],
+            "custom": [plan.to_dict() for plan in self.custom],
             "features": self.catalogue(),
         }
 
@@ -79,6 +88,7 @@ class FeaturePlan:
         return cls(
             profile=ProfilePlan.from_dict(values["profile"]),
             records=tuple(RecordPlan.from_dict(plan) for plan in values["records"]),
+            custom=tuple(CustomPlan.from_dict(plan) for plan in values["custom"]),
             features=tuple(Feature.from_dict(feature) for feature in values["features"]),
         )
 
@@ -157,7 +167,12 @@ def usable_windows(windows: Sequence[Duration], tables: Tables, first: datetime)
 
 
 def learn_plan(
-    tables: Tables, study: Study, *, cohorts: Sequence[pd.DataFrame], cutoffs: Sequence[datetime]
+    tables: Tables,
+    study: Study,
+    *,
+    cohorts: Sequence[pd.DataFrame],
+    cutoffs: Sequence[datetime],
+    functions: Functions = NO_FUNCTIONS,
 ) -> tuple[FeaturePlan, list[str]]:
     """Learn the features of a study on its train cohorts.
 
@@ -167,6 +182,8 @@ def learn_plan(
         The keys of the train cohorts.
     cutoffs : sequence of datetime
         Their cutoffs; vocabularies see what was known before the last.
+    functions : mapping
+        The study's own, by name: see `features.custom`.
 
     Returns
     -------
@@ -192,9 +209,11 @@ def learn_plan(
                 tables, tables.spec.purchases, study.features, windows=windows, cutoff=last, first_slot=first_slot
             )
         )
-    features = (*profile.features, *[feature for plan in records for feature in plan.features])
+    custom = plan_custom(tables, functions, cutoff=last)
+    swept = [feature for plan in records for feature in plan.features]
+    features = (*profile.features, *swept, *[feature for plan in custom for feature in plan.features])
     _refuse_same_names(features)
-    return FeaturePlan(profile=profile, records=tuple(records), features=features), warnings
+    return FeaturePlan(profile=profile, records=tuple(records), features=features, custom=custom), warnings
 
 
 def _refuse_same_names(features: Sequence[Feature]) -> None:
@@ -336,13 +355,15 @@ _SLOTTED: dict[str, Callable[[Tables, RecordPlan], Slotted]] = {
 }
 
 
-def unswept_columns(tables: Tables, plan: FeaturePlan, rows: Rows) -> tuple[pd.DataFrame, dict[str, int]]:
+def unswept_columns(
+    tables: Tables, plan: FeaturePlan, rows: Rows, *, functions: Functions = NO_FUNCTIONS
+) -> tuple[pd.DataFrame, dict[str, int]]:
     """The features that are not swept, of all rows, and how many categories of each were never seen on train.
 
     Returns
     -------
     columns : DataFrame of float32, n rows
-        The profile.
+        The profile, and what the study's own functions give.
     unseen : dict
         Category feature → rows.
     """
@@ -353,7 +374,32 @@ def unswept_columns(tables: Tables, plan: FeaturePlan, rows: Rows) -> tuple[pd.D
         if len(at):
             out[at], found = profile_columns(plan.profile, _attributes(tables, rows.code[at], cutoff))
             unseen.update(found)
-    return pd.DataFrame(out, columns=[feature.name for feature in plan.profile.features]), dict(unseen)
+    profile = pd.DataFrame(out, columns=[feature.name for feature in plan.profile.features])
+    custom = custom_columns(
+        tables, plan.custom, functions, code=rows.code, cutoff_of_row=rows.cutoff, cutoffs=rows.cutoffs
+    )
+    return pd.concat([profile, custom], axis=1), dict(unseen)
+
+
+def matrix_schema(plan: FeaturePlan, extra: pa.Schema) -> pa.Schema:
+    """The matrix as a table: `extra` columns, then each feature; a category as its text, everything else float32."""
+    text = pa.dictionary(pa.int32(), pa.string())
+    kinds = [(feature.name, text if feature.kind == "category" else pa.float32()) for feature in plan.features]
+    return pa.schema([*extra, *[pa.field(name, kind) for name, kind in kinds]])
+
+
+def matrix_table(plan: FeaturePlan, block: Floats, extra: Sequence[pa.Array], schema: pa.Schema) -> pa.Table:
+    """A block of rows as a table of `schema`; missing values are null."""
+    columns = np.ascontiguousarray(block.T)  # one pass: each column is then taken as it stands
+    features = []
+    for feature, column in zip(plan.features, columns, strict=True):
+        missing = np.isnan(column)
+        if feature.kind == "category":
+            codes = pa.array(np.where(missing, 0, column).astype(np.int32), mask=missing)
+            features.append(pa.DictionaryArray.from_arrays(codes, pa.array(feature.categories, pa.string())))
+        else:
+            features.append(pa.array(column, mask=missing if missing.any() else None))
+    return pa.Table.from_arrays([*extra, *features], schema=schema)
 
 
 def build_frame(
@@ -363,6 +409,7 @@ def build_frame(
     cohorts: Sequence[pd.DataFrame],
     cutoffs: Sequence[datetime],
     labels: Sequence[npt.NDArray[np.int8]] | None = None,
+    functions: Functions = NO_FUNCTIONS,
     progress: Callable[[str], None] | None = None,
 ) -> Frame:
     """The rows of cohorts at their cutoffs: profile as of each, and one sweep over events and purchases for all.
@@ -375,6 +422,8 @@ def build_frame(
         Aware instants in the same order.
     labels : sequence of ndarray, optional
         Labels in the order of the cohorts.
+    functions : mapping
+        The study's own, by name: see `features.custom`.
 
     Returns
     -------
@@ -382,7 +431,7 @@ def build_frame(
         Rows ordered by customer, then cutoff.
     """
     rows = Rows.of(cohorts, cutoffs)
-    beside, unseen = unswept_columns(tables, plan, rows)
+    beside, unseen = unswept_columns(tables, plan, rows, functions=functions)
     X = np.empty((len(rows.code), len(plan.features)), dtype=np.float32)
     for start, block in feature_blocks(tables, plan, rows, beside=beside, progress=progress):
         X[start : start + len(block)] = block
