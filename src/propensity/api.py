@@ -11,9 +11,9 @@ from propensity.temporal import to_instant
 if TYPE_CHECKING:
     from propensity.bundle import Bundle
     from propensity.pipelines import Progress
-    from propensity.results import CheckResult, CustomerExplanation, ScoreResult, TrainResult
+    from propensity.results import AuditResult, CheckResult, CustomerExplanation, ScoreResult, TrainResult
 
-__all__ = ["check", "explain", "load_bundle", "load_study", "score", "train"]
+__all__ = ["audit", "check", "explain", "load_bundle", "load_study", "score", "train"]
 
 StudyLike = Study | str | Path
 
@@ -58,6 +58,42 @@ def check(study: StudyLike, *, progress: "Progress" = _quiet) -> "CheckResult":
     from propensity import pipelines
 
     return pipelines.check(_study(study), today=datetime.now(UTC), progress=progress)
+
+
+def audit(
+    study: StudyLike,
+    *,
+    model: str | None = None,
+    runs: str | Path | None = None,
+    tracking_uri: str | None = None,
+    progress: "Progress" = _quiet,
+) -> "AuditResult":
+    """Ask of a study whether anything as of its cutoffs knows what came later.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    model, runs, tracking_uri
+        Whose scores to look at, as in `score`; default the study's latest run, or a quick model where none fits.
+    progress : callable, optional
+        Told what is being done.
+
+    Returns
+    -------
+    AuditResult
+        ``verdict`` and ``sentence``; ``findings``, ``trials``, ``features`` and ``availability`` as DataFrames.
+    """
+    from propensity import pipelines
+
+    return pipelines.audit(
+        _study(study),
+        model=model,
+        runs=Path(runs) if runs is not None else None,
+        tracking_uri=tracking_uri,
+        today=datetime.now(UTC),
+        progress=progress,
+    )
 
 
 def train(

@@ -16,7 +16,7 @@ from propensity.errors import EnvironmentFailedError, PropensityError
 if TYPE_CHECKING:
     import pandas as pd
 
-    from propensity.results import CustomerExplanation, TrainResult
+    from propensity.results import AuditResult, CustomerExplanation, TrainResult
 
 app = typer.Typer(
     name="propensity",
@@ -84,10 +84,22 @@ def _records(frame: "pd.DataFrame") -> list[dict[str, Any]]:
 
 
 @app.command()
-def check(study: StudyPath, as_json: Json = False) -> None:
-    """Look at the tables and the funnel, without training."""
+def check(
+    study: StudyPath,
+    leaks: Annotated[bool, typer.Option("--leaks", help="Audit the study for leaks: exit code 1 on a proof.")] = False,
+    model: Model = None,
+    runs: Runs = None,
+    tracking_uri: Tracking = None,
+    as_json: Json = False,
+) -> None:
+    """Look at the tables and the funnel, without training; or, with --leaks, for knowledge of what came later."""
     from propensity import api
 
+    if leaks:
+        with _progress() as progress:
+            found = api.audit(study, model=model, runs=runs, tracking_uri=tracking_uri, progress=progress)
+        _show_audit(found, as_json=as_json)
+        raise typer.Exit(code=1 if found.is_proven else 0)
     with _progress() as progress:
         result = api.check(study, progress=progress)
     if as_json:
@@ -110,6 +122,19 @@ def check(study: StudyPath, as_json: Json = False) -> None:
     shares = result.funnel["positives"] / result.funnel["prospects"]
     show_table(result.funnel.assign(share=shares.map(percent)), title="Funnel")
     _warn(result.warnings)
+
+
+def _show_audit(found: "AuditResult", *, as_json: bool) -> None:
+    if as_json:
+        tables = {name: _records(getattr(found, name)) for name in ("trials", "features", "availability")}
+        findings = found.findings.to_dict("records")
+        _print_json({**vars(found), **tables, "findings": findings})
+        return
+    from propensity.report.terminal import say, show_audit
+
+    show_audit(found)
+    say()
+    say(found.sentence)
 
 
 def _findings(found: dict[str, int]) -> str:

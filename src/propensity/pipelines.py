@@ -3,7 +3,7 @@
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -16,9 +16,12 @@ import pandas as pd
 import pyarrow as pa
 from ibis.common.exceptions import IbisError
 
+from propensity.audit.leaks import audit_rows, audit_tables
+from propensity.audit.untouched import Trained
 from propensity.bundle import Bundle, load_bundle
 from propensity.cohort import FunnelStep
-from propensity.config import Study, meaning_fingerprint, resolve_path
+from propensity.config import DataSpec, Study, meaning_fingerprint, resolve_path
+from propensity.data.connect import Alter
 from propensity.data.snapshot import SnapshotRows
 from propensity.data.tables import Tables, open_tables
 from propensity.errors import BundleError, ConfigError, DataError, EnvironmentFailedError, InputError
@@ -26,7 +29,7 @@ from propensity.explain.contributions import contributions, to_points
 from propensity.explain.reasons import reason_text, scorecard_reasons
 from propensity.features.matrix import FeaturePlan, Frame
 from propensity.files import point_latest, require_link, to_json, whole_file, whole_folder, write_list
-from propensity.results import CheckResult, CustomerExplanation, ScoreResult, TrainResult, funnel_table
+from propensity.results import AuditResult, CheckResult, CustomerExplanation, ScoreResult, TrainResult, funnel_table
 from propensity.rules.expressions import did_you_mean, parse_expression
 from propensity.rules.scorecard import Scorecard, check_features, load_scorecard
 from propensity.rules.stages import StageRules, default_rules, stage_rules
@@ -106,6 +109,59 @@ def check(study: Study, *, today: datetime | None = None, progress: Progress = l
     return CheckResult(
         study=study.study, tables=pd.DataFrame(facts), funnel=funnel_table(funnels), warnings=list(warnings)
     )
+
+
+@_engine_errors()
+def audit(
+    study: Study,
+    *,
+    model: str | None = None,
+    runs: Path | None = None,
+    tracking_uri: str | None = None,
+    today: datetime | None = None,
+    progress: Progress = logger.info,
+) -> AuditResult:
+    """Ask of a study whether anything as of its cutoffs knows what came later.
+
+    Parameters
+    ----------
+    study : Study
+        From `load_study`.
+    model : str, optional
+        Whose scores to look at: ``models:/name@alias``, ``runs:/…`` or a bundle's folder; default the study's latest
+        run, or a quick model where there is none that fits.
+    runs : Path, optional
+        Where the study's runs are; default ``runs/<study>``.
+    today : datetime, optional
+        Records after this instant are impossible: counted and left out, as in training.
+
+    Returns
+    -------
+    AuditResult
+    """
+    always = _named_features(study, load_rules(study))
+    if study.is_snapshot:
+        return audit_rows(study, snapshot_samples(read_snapshot_rows(study), study, always=always))
+
+    def opener(spec: DataSpec, alter: Alter) -> AbstractContextManager[Tables]:
+        return open_tables(spec, study.source_path, express=express, today=today, alter=alter)
+
+    trained = _trained(study, model, runs=runs, uri=tracking_uri)
+    return audit_tables(study, opener=opener, always=always, trained=trained, progress=progress)
+
+
+def _trained(study: Study, model: str | None, *, runs: Path | None, uri: str | None) -> Trained:
+    """The model that was asked for, or the latest run's; without one that fits, why not."""
+    with TemporaryDirectory(prefix="propensity-") as temporary:
+        try:
+            where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=uri)
+            bundle = load_bundle(where)
+            _require_fit(study, bundle, where)
+        except BundleError:
+            if model is not None:
+                raise
+            return Trained(None, "there is no run that fits the study")
+    return Trained(bundle, f"the model of {model or where.parent}", is_asked=model is not None)
 
 
 def open_study(study: Study, *, today: datetime | None = None) -> Any:

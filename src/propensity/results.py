@@ -25,6 +25,49 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
+class AuditResult:
+    """What the leak audit found.
+
+    Attributes
+    ----------
+    verdict, sentence : str
+        ``no leak found``, ``suspicious`` or ``leak proven``, and what that means.
+    model : str
+        Whose scores were looked at.
+    findings : DataFrame
+        ``test``, ``level`` (``proven``, ``suspicious``, ``not tested``, ``note``), ``subject``, ``text``, ``advice``
+        and ``facts``, the surest first.
+    trials : DataFrame
+        The scramble test, a row per cutoff and change; empty for snapshots.
+    features : DataFrame
+        How well each feature ranks train's buyers by itself, the best first.
+    availability : DataFrame
+        The features that would change if records were taken as known at once.
+    business : dict
+        What rests on what the business initiates.
+    """
+
+    study: str
+    verdict: str
+    sentence: str
+    model: str
+    findings: pd.DataFrame
+    trials: pd.DataFrame
+    features: pd.DataFrame
+    availability: pd.DataFrame
+    business: dict[str, Any]
+
+    @property
+    def is_proven(self) -> bool:
+        """Whether a leak is proven."""
+        return bool((self.findings["level"] == "proven").any()) if len(self.findings) else False
+
+    def __repr__(self) -> str:
+        shown = self.findings[["test", "level", "subject"]].to_string(index=False) if len(self.findings) else ""
+        return f"leak audit of {self.study}: {self.sentence}\n{shown}"
+
+
+@dataclass(frozen=True)
 class TrainResult:
     """What `train` left behind: the run's folder, and its tables.
 

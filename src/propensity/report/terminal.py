@@ -11,6 +11,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from propensity.results import AuditResult
+
 _WIDTH = 100
 """Columns where the output goes to a file or a pipe, and nobody says how wide it is."""
 _MISSING = "–"
@@ -151,3 +153,41 @@ def _prospect_line(row: Mapping[Any, Any], *, width: int) -> str:
 def _reasons(row: Mapping[Any, Any]) -> str:
     told = [(row[f"contribution_{i}"], row[f"reason_{i}"]) for i in range(1, _REASONS + 1)]
     return "; ".join(f"{reason} ({points:+.0f})" for points, reason in told if isinstance(reason, str)) or _MISSING
+
+
+def show_audit(audit: AuditResult) -> None:
+    """Print a leak audit: the scramble test by cutoff, the best features by themselves, and the findings."""
+    if len(audit.trials):
+        show_table(_trials(audit.trials), title="Scramble test: rows at or after each cutoff, changed at the source")
+        say()
+    if len(audit.features):
+        best = audit.features.head(_REASONS)
+        shown = best[["feature", "description"]].assign(by=best["by"], AUC=best["auc"].map("{:.3f}".format))
+        shown["surely above"] = best["low"].map("{:.2f}".format)
+        show_table(shown, title="Best single features on train", fold=["description"])
+        say()
+    if len(audit.findings):
+        found = audit.findings
+        texts = [f"{row['subject']}: {row['text']}. {row['advice']}".strip() for row in found.to_dict("records")]
+        show_table(found[["level", "test"]].assign(finding=texts), title="Findings", fold=["finding"])
+
+
+def _trials(trials: pd.DataFrame) -> pd.DataFrame:
+    """The scramble test with a row for each cutoff, a column for each change."""
+    rows: dict[str, dict[str, str]] = {}
+    for trial in trials.sort_values("rows", ascending=False, kind="stable").to_dict("records"):
+        row = rows.setdefault(str(trial["cutoff"]), {"as of": str(trial["cutoff"])})
+        if trial["rows"]:
+            row["rows changed"] = f"{trial['rows']:,}"
+        row[str(trial["change"])] = _moved(trial)
+    table = pd.DataFrame(list(rows.values())).fillna(_MISSING).sort_values("as of")
+    return table.rename(columns={"trained": "train against score"})
+
+
+def _moved(trial: Mapping[Any, Any]) -> str:
+    if trial["identical"]:
+        return "identical"
+    parts = [f"{count:,} {what}" for what, count in (
+        ("customers", trial["left"] + trial["entered"]), ("features", trial["features"]), ("scores", trial["scores"])
+    ) if count]  # fmt: skip
+    return "MOVED: " + (", ".join(parts) or "the funnel")
