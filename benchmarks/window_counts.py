@@ -155,10 +155,17 @@ def boundaries(cutoff: datetime) -> list[datetime]:
 
 
 def make_market(folder: Path, *, customers: int) -> Path:
-    """The folder of a market of this size under `folder`; simulated when it is not there yet."""
+    """The folder of a market of this size under `folder`; simulated when it is not there yet.
+
+    Events are laid down in the order of time, as a log is: sorting them by customer is work for everybody.
+    """
     market = folder / f"market-{customers}-{PERIODS}"
     if not market.exists():
         simulate(market, customers=customers, periods=PERIODS)
+        events, by_time = market / "events.parquet", market / "by_time.parquet"
+        with duckdb.connect() as connection:
+            connection.read_parquet(str(events)).order("occurred_at").write_parquet(str(by_time))
+        by_time.replace(events)
     return market
 
 

@@ -225,32 +225,32 @@ def temporal_samples(
 
 
 @dataclass(frozen=True)
-class LabelledMatrix:
-    """The matrix of a study's cutoffs as tables that come one after the other.
+class LabelledRows:
+    """The rows of all the study's cutoffs, before their features are swept.
 
     Attributes
     ----------
     plan : FeaturePlan
         Learnt on train; every column, also those that are constant there.
-    schema : pyarrow.Schema
-        ``customer_id``, ``cutoff`` (UTC), ``split``, ``label`` and the features.
-    tables : iterator of pyarrow.Table
-        The rows, ordered by customer and cutoff.
-    rows : int
-        How many there are.
+    rows : Rows
+        Ordered by customer and cutoff.
+    extra : pyarrow Table
+        ``customer_id``, ``cutoff`` (UTC), ``split`` and ``label`` of each.
+    beside : DataFrame
+        The features that are not swept.
     warnings : list of str
         What the analyst should know.
     """
 
     plan: FeaturePlan
-    schema: pa.Schema
-    tables: Iterator[pa.Table]
-    rows: int
+    rows: Rows
+    extra: pa.Table
+    beside: pd.DataFrame
     warnings: list[str]
 
 
-def labelled_matrix(tables: Tables, study: Study, *, progress: Progress = logger.info) -> LabelledMatrix:
-    """The rows, labels and features of all the study's cutoffs, in bounded memory."""
+def labelled_rows(tables: Tables, study: Study, *, progress: Progress = logger.info) -> LabelledRows:
+    """The rows and labels of all the study's cutoffs, and what is needed to write their features."""
     require_product(tables, study)
     cohorts, labels, _ = draw_labelled(tables, study, progress=progress)
     cutoffs = study.cutoff_instants()
@@ -258,33 +258,31 @@ def labelled_matrix(tables: Tables, study: Study, *, progress: Progress = logger
     plan, warnings = learn_plan(tables, study, cohorts=keys, cutoffs=cutoffs["train"], functions=functions)
     order = [(split, i) for split in cohorts for i in range(len(cohorts[split]))]
     rows = Rows.of([cohorts[split][i].keys for split, i in order], [cutoffs[split][i] for split, i in order])
-    label = np.concatenate([labels[split][i] for split, i in order])[rows.order]
-    names = np.array([split for split, _ in order])
-    extra = pa.schema(
-        [
-            ("customer_id", pa.array(rows.keys["customer_id"][:1]).type),
-            ("cutoff", pa.timestamp("us", tz="UTC")),
-            ("split", pa.dictionary(pa.int32(), pa.string())),
-            ("label", pa.int8()),
-        ]
+    split = np.array([split for split, _ in order], dtype=object)[rows.cutoff]
+    extra = pa.table(
+        {
+            "customer_id": pa.array(rows.keys["customer_id"]),
+            "cutoff": pa.array(rows.keys["cutoff"]).cast(pa.timestamp("us", tz="UTC")),
+            "split": pa.array(split, pa.string()),
+            "label": pa.array(np.concatenate([labels[split][i] for split, i in order])[rows.order]),
+        }
     )
-    schema = matrix_schema(plan, extra)
-
     beside, _ = unswept_columns(tables, plan, rows, functions=functions)
+    return LabelledRows(plan, rows, extra.combine_chunks(), beside, [*tables.warnings, *warnings])
+
+
+def matrix_tables(
+    tables: Tables, labelled: LabelledRows, *, progress: Progress = logger.info
+) -> tuple[pa.Schema, Iterator[pa.Table]]:
+    """The labelled matrix as tables that come one after the other, in bounded memory, and their schema."""
+    plan, rows, extra = labelled.plan, labelled.rows, labelled.extra
+    schema = matrix_schema(plan, extra.schema)
 
     def come() -> Iterator[pa.Table]:
-        for start, block in feature_blocks(tables, plan, rows, beside=beside, progress=progress):
-            some = slice(start, start + len(block))
-            split = pa.DictionaryArray.from_arrays(pa.array(rows.cutoff[some].astype(np.int32)), pa.array(names))
-            known = [
-                pa.array(rows.keys["customer_id"].iloc[some], type=extra.field(0).type),
-                pa.array(rows.keys["cutoff"].iloc[some], type=pa.timestamp("us")).cast(extra.field(1).type),
-                split.dictionary_decode().dictionary_encode(),
-                pa.array(label[some]),
-            ]
-            yield matrix_table(plan, block, known, schema)
+        for start, block in feature_blocks(tables, plan, rows, beside=labelled.beside, progress=progress):
+            yield matrix_table(plan, block, extra.slice(start, len(block)).columns, schema)
 
-    return LabelledMatrix(plan, schema, read_ahead(come()), len(label), [*tables.warnings, *warnings])
+    return schema, read_ahead(come())
 
 
 def _naive(cutoff: datetime) -> datetime:

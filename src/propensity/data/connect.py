@@ -11,7 +11,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 from zoneinfo import ZoneInfo
 
 import ibis
@@ -105,6 +105,9 @@ class Source(ABC):
         Changes each raw table before others are made out of it.
     """
 
+    has_workers: ClassVar[bool] = False
+    """Whether `map_sorted` runs on workers, which hold the rows."""
+
     def __init__(
         self,
         spec: DataSpec,
@@ -117,6 +120,7 @@ class Source(ABC):
         self._spec, self._path, self._express = spec, path, express
         self._alter: Alter = alter or _as_it_is
         self._made: dict[str, ir.Table] = {}
+        self._as_text: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="propensity-")
         self.connection = self._connect(memory_limit)
         try:
@@ -149,9 +153,19 @@ class Source(ABC):
     def memtable(self, **columns: Any) -> ir.Table:
         """A table out of arrays."""
 
+    def is_columnar(self, name: str) -> bool:
+        """Whether a table is read as it stands, by column: reading it again costs little."""
+        return name not in self._spec.tables and name not in self._as_text and self._alter is _as_it_is
+
     @abstractmethod
     def batches(self, expression: ir.Table, *, rows: int) -> Iterator[pa.RecordBatch]:
         """An expression's rows as Arrow batches, streamed; `rows` is the size that is aimed at."""
+
+    @contextmanager
+    def work_folder(self) -> Iterator[Path]:
+        """A folder among the source's temporary files, for the time of the block."""
+        with tempfile.TemporaryDirectory(dir=self._folder.name) as folder:
+            yield Path(folder)
 
     @abstractmethod
     def map_sorted(
@@ -220,6 +234,7 @@ class Source(ABC):
         if entry.suffix.lower() == ".parquet":
             return entry.stem, self._reader(self._read_parquet, str(entry))
         if entry.suffix.lower() in _TEXT:
+            self._as_text.add(entry.stem)
             return entry.stem, self._reader(self._read_text, entry, self._spec.csv, ())
         return entry.stem, None
 

@@ -5,9 +5,10 @@ events add ``kind``, ``initiated_by`` and ``value_units``; purchases add ``produ
 ten-thousandths, so that sums are exact). Only declared attributes are carried on.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import ibis
 import ibis.expr.datatypes as dt
@@ -24,7 +25,7 @@ from propensity.data.connect import (
     to_frame,
     utc_to_local,
 )
-from propensity.data.values import is_missing, read_key, read_number, read_text, read_text_number, scalar_text
+from propensity.data.values import is_given, is_missing, read_key, read_number, read_text, read_text_number, scalar_text
 from propensity.errors import DataError
 from propensity.temporal import to_instant
 
@@ -214,8 +215,12 @@ def _refuse_unreadable(findings: Mapping[str, int], rows: int, spec: DataSpec, p
 def _require_rows(table: ir.Table, name: str, role: str) -> int:
     rows = to_count(table.count())
     if rows == 0:
-        raise DataError(f"data.{role}: the table '{name}' is empty. Check the source, or a 'where' that removes all.")
+        raise _empty_table(name, role)
     return rows
+
+
+def _empty_table(name: str, role: str) -> DataError:
+    return DataError(f"data.{role}: the table '{name}' is empty. Check the source, or a 'where' that removes all.")
 
 
 def _check_keys(table: ir.Table, role: CustomersSpec) -> None:
@@ -259,39 +264,94 @@ def stage_records(
     name = "events" if isinstance(role, EventsSpec) else "purchases"
     place = f"data.{name}"
     raw = source.table(role.table, place=f"{place}.table")
-    staged = _select_records(raw, role, spec, place, key_type=customers.customer_id.type())
-    rows = _require_rows(staged, role.table, name)
-    end_of_time = today.astimezone(UTC).replace(tzinfo=None) if today else datetime.max
-    late = staged.occurred_at > ibis.literal(end_of_time, type="timestamp(6)")
-    known = staged.customer_id.isin(customers.customer_id)
-    keep = staged.occurred_at.notnull() & ~late & staged.customer_id.notnull() & known
-    counts = {
-        "unreadable_occurred_at": staged.occurred_at.isnull().sum(),
-        "unreadable_available_at": staged.unreadable_available_at.sum(),
-        "unreadable_amount": staged.unreadable_amount.sum(),
-        "no_customer": staged.customer_id.isnull().sum(),
-        "unknown_customer": (staged.customer_id.notnull() & ~known).sum(),
-        "future": late.sum(),
-    }
-    findings = _found(staged, counts)
+    key_type = customers.customer_id.type()
+    staged = _select_records(raw, role, spec, place, key_type=key_type)
+    looked = _look(staged, customers, today=today)
+    rows, kept = looked["rows"], looked["kept"]
+    if rows == 0:
+        raise _empty_table(role.table, name)
+    findings = {found: looked[found] for found in _FINDINGS if looked[found]}
     _refuse_unreadable(findings, rows, spec, place)
-    kept = staged.filter(keep).drop("unreadable_available_at", "unreadable_amount")
-    table = source.materialise(f"staged_{name}", kept)
-    span = to_frame(table.aggregate(first=table.occurred_at.min(), last=table.occurred_at.max(), rows=table.count()))
-    if int(span["rows"][0]) == 0:
+    if kept == 0:
         raise DataError(
             f"{place}: none of the {rows:,} rows belongs to a known customer at a readable time ({_counts(findings)}). "
             "Check the keys: they must be written alike in both tables."
         )
+    tidy = [column for i, column in enumerate(_texts(role)) if not looked[f"untidy_{i}"]]
+    canonical = _select_records(raw, role, spec, place, key_type=key_type, tidy=tidy)
+    if kept < rows:
+        canonical = canonical.filter(_keep(canonical, customers, today=today))
+    canonical = canonical.select(*[column for column in canonical.columns if not column.startswith(_ASIDE)])
+    # What can be read as it stands, row for row, is not written once more.
+    as_it_stands = kept == rows and source.is_columnar(role.table) and _reads_times_as_they_stand(raw, role, spec)
+    table = canonical if as_it_stands else source.materialise(f"staged_{name}", canonical)
     facts = TableFacts(
         role=name,
         name=role.table,
         rows=rows,
-        first=span["first"][0].to_pydatetime(),
-        last=span["last"][0].to_pydatetime(),
+        first=looked["first"].to_pydatetime(),
+        last=looked["last"].to_pydatetime(),
         findings=findings,
     )
     return table, facts, [f"{name}: {_WORDS[k].format(v)}" for k, v in findings.items() if k in _WORDS]
+
+
+_FINDINGS = (
+    "unreadable_occurred_at",
+    "unreadable_available_at",
+    "unreadable_amount",
+    "no_customer",
+    "unknown_customer",
+    "future",
+)
+_ASIDE = ("unreadable_", "untidy_")
+"""Columns of staged records that are looked at, and not kept."""
+
+
+def _look(staged: ir.Table, customers: ir.Table, *, today: datetime | None) -> dict[str, Any]:
+    """What one pass over staged records finds: counts, the time they cover, and whether texts have blanks around."""
+    keys = customers.select(known_customer="customer_id").distinct()
+    table = staged.left_join(keys, staged.customer_id == keys.known_customer)
+    known, late = table.known_customer.notnull(), _is_late(table, today)
+    keep = table.occurred_at.notnull() & ~late & known
+    kept_time = ibis.ifelse(keep, table.occurred_at, ibis.null("timestamp(6)"))
+    found = table.aggregate(
+        rows=table.count(),
+        kept=keep.fill_null(False).cast("int64").sum().fill_null(0),
+        first=kept_time.min(),
+        last=kept_time.max(),
+        unreadable_occurred_at=table.occurred_at.isnull().sum(),
+        no_customer=table.customer_id.isnull().sum(),
+        unknown_customer=(table.customer_id.notnull() & ~known).sum(),
+        future=late.sum(),
+        **{name: table[name].sum() for name in table.columns if name.startswith(_ASIDE)},
+    )
+    looked = to_frame(found).iloc[0]
+    return {str(name): value if name in ("first", "last") else int(value or 0) for name, value in looked.items()}
+
+
+def _is_late(table: ir.Table, today: datetime | None) -> ir.BooleanValue:
+    end_of_time = today.astimezone(UTC).replace(tzinfo=None) if today else datetime.max
+    return table.occurred_at > ibis.literal(end_of_time, type="timestamp(6)")
+
+
+def _keep(staged: ir.Table, customers: ir.Table, *, today: datetime | None) -> ir.BooleanValue:
+    known = staged.customer_id.isin(customers.customer_id)
+    return staged.occurred_at.notnull() & ~_is_late(staged, today) & staged.customer_id.notnull() & known
+
+
+def _reads_times_as_they_stand(raw: ir.Table, role: RecordsSpec, spec: DataSpec) -> bool:
+    """Whether times are instants in UTC already: reading texts and local times again and again would be slow."""
+    kinds = [raw[column].type() for column in (role.occurred_at, role.available_at) if column]
+    return all(kind.is_timestamp() and (kind.timezone or spec.time_zone == "UTC") for kind in kinds)
+
+
+def _texts(role: RecordsSpec) -> list[str]:
+    """The columns that are read as texts."""
+    own = [role.product] if isinstance(role, PurchasesSpec) else []
+    if isinstance(role, EventsSpec):
+        own = [role.kind, *([role.initiated_by] if role.initiated_by else [])]
+    return list(dict.fromkeys([role.key, *own, *role.attributes]))
 
 
 _WORDS = {
@@ -309,34 +369,63 @@ def _counts(findings: Mapping[str, int]) -> str:
     return ", ".join(f"{key.replace('_', ' ')}: {count:,}" for key, count in findings.items()) or "no finding"
 
 
-def _select_records(raw: ir.Table, role: RecordsSpec, spec: DataSpec, place: str, *, key_type: dt.DataType) -> ir.Table:
+def _select_records(
+    raw: ir.Table,
+    role: RecordsSpec,
+    spec: DataSpec,
+    place: str,
+    *,
+    key_type: dt.DataType,
+    tidy: Sequence[str] | None = None,
+) -> ir.Table:
+    """Canonical columns; texts in `tidy` columns are taken as they stand.
+
+    Without `tidy`, further columns tell what cannot be read (``unreadable_``) and which texts would be changed by
+    trimming (``untidy_``, in the order of `_texts`).
+    """
     extra = [role.kind, role.initiated_by, role.value] if isinstance(role, EventsSpec) else []
     if isinstance(role, PurchasesSpec):
         extra = [role.product, role.amount]
     wanted = [role.key, role.occurred_at, role.available_at, *role.attributes, *extra]
     require_columns(raw, [column for column in wanted if column], place=place)
+
+    def text(column: str) -> ir.StringValue:
+        return raw[column] if tidy and column in tidy and raw[column].type().is_string() else read_text(raw[column])
+
+    key = read_key(raw[role.key], like=key_type)
+    if key_type.is_string() and raw[role.key].type().is_string():
+        key = text(role.key)
     occurred = read_time(raw[role.occurred_at], role.format, spec, place=f"{place}.occurred_at")
-    columns: dict[str, ir.Value] = {"customer_id": read_key(raw[role.key], like=key_type), "occurred_at": occurred}
+    columns: dict[str, ir.Value] = {"customer_id": key, "occurred_at": occurred}
     columns |= {f"unreadable_{name}": ibis.literal(value=False) for name in ("available_at", "amount")}
     if role.available_at:
         available = read_time(raw[role.available_at], role.format, spec, place=f"{place}.available_at")
-        columns["unreadable_available_at"] = read_text(raw[role.available_at]).notnull() & available.isnull()
+        columns["unreadable_available_at"] = is_given(raw[role.available_at]) & available.isnull()
         # A record cannot be known before it happens: a time before it is a clock's error.
         columns["available_at"] = ibis.greatest(ibis.coalesce(available, occurred), occurred)
     if isinstance(role, EventsSpec):
-        columns["kind"] = read_text(raw[role.kind])
+        columns["kind"] = text(role.kind)
         if role.initiated_by:
-            columns["initiated_by"] = read_text(raw[role.initiated_by])
+            columns["initiated_by"] = text(role.initiated_by)
         if role.value:
             columns["value_units"] = (read_number(raw[role.value]) * AMOUNT_UNITS).try_cast("int64")
     if isinstance(role, PurchasesSpec):
-        columns["product"] = read_text(raw[role.product])
+        columns["product"] = text(role.product)
         money = read_number(raw[role.amount]) if role.amount else ibis.literal(0.0)
         units = (money * AMOUNT_UNITS).try_cast("int64")  # to the nearest; NULL beyond all money
         if role.amount:
-            columns["unreadable_amount"] = read_text(raw[role.amount]).notnull() & units.isnull()
+            columns["unreadable_amount"] = is_given(raw[role.amount]) & units.isnull()
         columns["amount_units"] = units.fill_null(0)
-    return raw.select(**columns, **{name: read_text(raw[name]) for name in role.attributes})
+    if tidy is None:
+        columns |= {f"untidy_{i}": _is_untidy(raw[column]) for i, column in enumerate(_texts(role))}
+    return raw.select(**columns, **{name: text(name) for name in role.attributes})
+
+
+def _is_untidy(raw: ir.Value) -> ir.BooleanValue:
+    """Whether trimming changes a text; what is no text is never read as it stands."""
+    if not raw.type().is_string():
+        return ibis.literal(value=True)
+    return (raw.strip() != raw).fill_null(False) | (raw == "").fill_null(False)
 
 
 def early_end(facts: list[TableFacts], spec: DataSpec) -> list[str]:

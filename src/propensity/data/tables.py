@@ -256,8 +256,12 @@ def outcome_records(tables: Tables, outcome: OutcomeSpec, *, express: Express) -
     return bought.filter(bought["product"].isin(list(outcome.product or ())))
 
 
-def sorted_records(parts: Sequence[ir.Table], *, until: datetime, codes: ir.Table) -> ir.Table:
-    """Records before `until` of the customers in `codes`, all parts below one another, sorted for the sweep.
+SWEEP_ORDER = ("sweep_code", "sweep_time")
+"""What records are sorted by for the sweep. Ties stay as they come: all that is computed adds up, or is by day."""
+
+
+def sweep_records(parts: Sequence[ir.Table], *, until: datetime, codes: ir.Table) -> ir.Table:
+    """Records before `until` of the customers in `codes`, all parts below one another, not sorted yet.
 
     Parameters
     ----------
@@ -268,8 +272,7 @@ def sorted_records(parts: Sequence[ir.Table], *, until: datetime, codes: ir.Tabl
     -------
     ibis Table
         ``sweep_code`` (int64), ``sweep_time``, ``sweep_known`` (where a part has ``available_at``) and the parts'
-        own ``sweep_`` columns, ordered by customer and time. Ties stay as they come: all that is computed of them
-        adds up, or is counted by day.
+        own ``sweep_`` columns.
     """
     late = any("available_at" in part.columns for part in parts)
     chosen = []
@@ -279,8 +282,7 @@ def sorted_records(parts: Sequence[ir.Table], *, until: datetime, codes: ir.Tabl
         own = [name for name in part.columns if name.startswith("sweep_")]
         times = {"sweep_time": table.occurred_at, **(known if late else {})}
         chosen.append(table.select("sweep_code", **times, **{name: table[name] for name in own}))
-    together = ibis.union(*chosen) if len(chosen) > 1 else chosen[0]
-    return together.order_by("sweep_code", "sweep_time")
+    return ibis.union(*chosen) if len(chosen) > 1 else chosen[0]
 
 
 def _number_customers(source: Source, customers: ir.Table) -> ir.Table:

@@ -43,6 +43,12 @@ def read_text(column: ir.Value) -> ir.StringValue:
     return ibis.ifelse(column.isnan(), None, text)
 
 
+def is_given(column: ir.Value) -> ir.BooleanValue:
+    """Whether a value is given: not NULL, NaN, or blank text; nothing but texts is turned into text for it."""
+    kind = column.type()
+    return read_text(column).notnull() if kind.is_string() or kind.is_floating() else column.notnull()
+
+
 def read_key(column: ir.Value, *, like: dt.DataType | None = None) -> ir.Value:
     """A key as it stands, text trimmed (leading zeros survive); in the type `like` where another table's key has it."""
     kind = column.type()

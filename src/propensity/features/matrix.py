@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -16,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from propensity.config import Study
 from propensity.data.connect import to_frame
@@ -28,6 +30,7 @@ from propensity.features.custom import CustomFunction, CustomPlan, custom_column
 from propensity.features.profile import ProfilePlan, plan_profile, profile_columns
 from propensity.features.purchases import plan_purchases, slotted_purchases
 from propensity.features.records import RecordPlan, Slotted, sorted_batches
+from propensity.features.spread import float_columns, sweep_on_workers
 from propensity.features.sweep import Column, Sweep, sweep_blocks
 from propensity.temporal import Duration, format_instant
 
@@ -309,9 +312,6 @@ def feature_blocks(
     left, right = _places(unswept, names), _places([column.name for column in columns], names)
     side = beside[unswept].to_numpy()
     for start, swept in _swept_blocks(tables, plan, rows, columns, progress):
-        if not unswept:
-            yield start, swept
-            continue
         block = np.empty((len(swept), len(names)), dtype=np.float32)
         block[:, left], block[:, right] = side[start : start + len(swept)], swept
         yield start, block
@@ -335,18 +335,70 @@ def _swept_blocks(
         for start in range(0, len(rows.code), BLOCK_ROWS):
             yield start, np.empty((min(BLOCK_ROWS, len(rows.code) - start), 0), dtype=np.float32)
         return
-    roles = [_SLOTTED[records.role](tables, records) for records in plan.records]
+    roles, sweep = _what_to_sweep(tables, plan, rows, columns)
+    if tables.source.has_workers:
+        yield 0, _swept_by_workers(tables, roles, sweep, rows)
+        return
     codes = tables.codes.semi_join(tables.source.memtable(code=np.unique(rows.code)), "code")
     batches = sorted_batches(tables, roles, until=max(rows.cutoffs), codes=codes, progress=progress)
-    sweep = Sweep(
+    yield from sweep_blocks(batches, replace(sweep, threads=os.cpu_count() or 1), rows.code, rows.cutoff)
+
+
+def _what_to_sweep(
+    tables: Tables, plan: FeaturePlan, rows: Rows, columns: tuple[Column, ...]
+) -> tuple[list[Slotted], Sweep]:
+    roles = [_SLOTTED[records.role](tables, records) for records in plan.records]
+    return roles, Sweep(
         columns=columns,
         cutoffs=rows.cutoffs,
         zone=tables.spec.zone,
         slots=plan.records[-1].next_slot,
         value_unit=AMOUNT_UNITS,
-        threads=os.cpu_count() or 1,
     )
-    yield from sweep_blocks(batches, sweep, rows.code, rows.cutoff)
+
+
+def _swept_by_workers(tables: Tables, roles: list[Slotted], sweep: Sweep, rows: Rows) -> Floats:
+    """What workers swept, back in the order of the rows, shape (n, columns)."""
+    asked = pa.table({"sweep_code": rows.code, "sweep_cutoff": rows.cutoff, "row": np.arange(len(rows.code))})
+    out = np.empty((len(rows.code), len(sweep.columns)), dtype=np.float32)
+    with tables.source.work_folder() as folder:
+        sweep_on_workers(tables, roles, sweep, asked, folder=folder)
+        for file in sorted(folder.glob("*.parquet")):
+            part = pq.read_table(file)
+            at = part["row"].to_numpy()
+            for j, column in enumerate(sweep.columns):
+                out[at, j] = part[column.name].to_numpy()
+    return out
+
+
+def write_matrix_by_workers(
+    tables: Tables,
+    plan: FeaturePlan,
+    rows: Rows,
+    *,
+    beside: pd.DataFrame,
+    extra: pa.Table,
+    folder: Path,
+) -> None:
+    """Have workers write the matrix as Parquet files: `extra`'s columns, what is not swept, then what is.
+
+    Parameters
+    ----------
+    beside : DataFrame of float32, n rows
+        See `unswept_columns`.
+    extra : pyarrow Table, n rows
+        Keys and labels.
+    folder : Path
+        Empty, or not there yet.
+    """
+    names = set(plan.names)
+    columns = tuple(c for records in plan.records for c in records.columns if c.name in names)
+    unswept = replace(plan, features=tuple(f for f in plan.features if f.name in beside))
+    schema = matrix_schema(unswept, extra.schema, text=pa.string())
+    known = matrix_table(unswept, beside[unswept.names].to_numpy(), extra.columns, schema)
+    asked = known.append_column("sweep_code", [rows.code]).append_column("sweep_cutoff", [rows.cutoff])
+    roles, sweep = _what_to_sweep(tables, plan, rows, columns)
+    sweep_on_workers(tables, roles, sweep, asked, folder=folder)
 
 
 _SLOTTED: dict[str, Callable[[Tables, RecordPlan], Slotted]] = {
@@ -369,7 +421,7 @@ def unswept_columns(
     """
     out = np.empty((len(rows.code), len(plan.profile.features)), dtype=np.float32)
     unseen: Counter[str] = Counter()
-    for i, cutoff in enumerate(rows.cutoffs):
+    for i, cutoff in enumerate(rows.cutoffs if plan.profile.features else ()):
         at = np.flatnonzero(rows.cutoff == i)
         if len(at):
             out[at], found = profile_columns(plan.profile, _attributes(tables, rows.code[at], cutoff))
@@ -381,25 +433,26 @@ def unswept_columns(
     return pd.concat([profile, custom], axis=1), dict(unseen)
 
 
-def matrix_schema(plan: FeaturePlan, extra: pa.Schema) -> pa.Schema:
+TEXT = pa.dictionary(pa.int32(), pa.string())
+"""How a category is stored in a matrix."""
+
+
+def matrix_schema(plan: FeaturePlan, extra: pa.Schema, *, text: pa.DataType = TEXT) -> pa.Schema:
     """The matrix as a table: `extra` columns, then each feature; a category as its text, everything else float32."""
-    text = pa.dictionary(pa.int32(), pa.string())
     kinds = [(feature.name, text if feature.kind == "category" else pa.float32()) for feature in plan.features]
     return pa.schema([*extra, *[pa.field(name, kind) for name, kind in kinds]])
 
 
 def matrix_table(plan: FeaturePlan, block: Floats, extra: Sequence[pa.Array], schema: pa.Schema) -> pa.Table:
     """A block of rows as a table of `schema`; missing values are null."""
-    columns = np.ascontiguousarray(block.T)  # one pass: each column is then taken as it stands
-    features = []
-    for feature, column in zip(plan.features, columns, strict=True):
-        missing = np.isnan(column)
+    columns = float_columns(block)
+    for j, feature in enumerate(plan.features):
         if feature.kind == "category":
-            codes = pa.array(np.where(missing, 0, column).astype(np.int32), mask=missing)
-            features.append(pa.DictionaryArray.from_arrays(codes, pa.array(feature.categories, pa.string())))
-        else:
-            features.append(pa.array(column, mask=missing if missing.any() else None))
-    return pa.Table.from_arrays([*extra, *features], schema=schema)
+            texts = pa.DictionaryArray.from_arrays(
+                columns[j].cast(pa.int32()), pa.array(feature.categories, pa.string())
+            )
+            columns[j] = texts.cast(schema.field(feature.name).type)
+    return pa.Table.from_arrays([*extra, *columns], schema=schema)
 
 
 def build_frame(

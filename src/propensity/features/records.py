@@ -18,7 +18,7 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from propensity.data.connect import to_frame
-from propensity.data.tables import Tables, as_of, sorted_records
+from propensity.data.tables import SWEEP_ORDER, Tables, as_of, sweep_records
 from propensity.features.catalogue import Feature, top_categories, unique_slugs
 from propensity.features.days import local_days
 from propensity.features.kernel import NO_VALUE
@@ -207,6 +207,7 @@ def sorted_batches(
 ) -> Iterator[Records]:
     """The records of all roles before `until`, sorted by customer and time, in batches."""
     expression, slots, keys = sweep_expression(tables, roles, until=until, codes=codes)
+    expression = expression.order_by(*SWEEP_ORDER)
     told = _Progress(rows=sum(fact.rows for fact in tables.facts if fact.role != "customers"), tell=progress)
     for batch in tables.source.batches(expression, rows=BATCH_ROWS):
         if batch.num_rows:
@@ -217,15 +218,15 @@ def sorted_batches(
 def sweep_expression(
     tables: Tables, roles: Sequence[Slotted], *, until: datetime, codes: ir.Table
 ) -> tuple[ir.Table, int, int]:
-    """The sorted records of all roles, and how many columns of slots and of keys they have."""
+    """The records of all roles, not sorted yet, and how many columns of slots and of keys they have."""
     slots = 1 + max(len(role.plan.vocabularies) for role in roles)
     keys = max(len(role.plan.keys) for role in roles)
     prepared = [role.prepared(tables, slots=slots, keys=keys) for role in roles]
-    return sorted_records(prepared, until=until, codes=codes), slots, keys
+    return sweep_records(prepared, until=until, codes=codes), slots, keys
 
 
 def read_records(batch: pa.RecordBatch, *, slots: int, keys: int, zone: ZoneInfo) -> Records:
-    """A batch of the sorted expression as arrays."""
+    """A batch of sorted records as arrays."""
     time = _instants(batch.column("sweep_time"))
     known = _instants(batch.column("sweep_known")) if "sweep_known" in batch.schema.names else time
     return Records(
