@@ -96,10 +96,13 @@ def _feature_finding(
     moved = [d for d in differences if any(name in d.features for name in names)]
     worst = max(moved, key=lambda d: (d.change != TRAINED, max(d.features.get(name, 0) for name in names)))
     first = sorted(names, key=lambda name: -worst.features.get(name, 0))
+    where, changed = origin(features[0])[1], worst.features[first[0]]
+    moves = f"changes for {changed:,} of {worst.prospects:,} prospects {_when(worst, zone)}"
     rest = f" and {len(first) - _NAMED} more" if len(first) > _NAMED else ""
     text = (
-        f"{', '.join(first[:_NAMED])}{rest} ({origin(features[0])[1]}): '{first[0]}' changes for "
-        f"{worst.features[first[0]]:,} of {worst.prospects:,} prospects {_when(worst, zone)}"
+        f"{where}; it {moves}"
+        if names == [subject]
+        else f"{', '.join(first[:_NAMED])}{rest}, {where}: the first {moves}"
     )
     if worst.scores:
         text += f"; with all that moved, {model} scores {worst.scores:,} of them anew, by up to {worst.largest:.1%}"

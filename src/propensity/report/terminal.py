@@ -187,7 +187,9 @@ def _trials(trials: pd.DataFrame) -> pd.DataFrame:
 def _moved(trial: Mapping[Any, Any]) -> str:
     if trial["identical"]:
         return "identical"
-    parts = [f"{count:,} {what}" for what, count in (
-        ("customers", trial["left"] + trial["entered"]), ("features", trial["features"]), ("scores", trial["scores"])
-    ) if count]  # fmt: skip
-    return "MOVED: " + (", ".join(parts) or "the funnel")
+    counts = {
+        "customers": trial["left"] + trial["entered"],
+        "features": trial["features"],
+        "scores": trial["scores"],
+    }
+    return "MOVED: " + (", ".join(f"{what} {n:,}" for what, n in counts.items() if n) or "the funnel")
