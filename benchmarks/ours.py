@@ -48,6 +48,7 @@ def prepare(question: Question) -> Prepared:
     data = spec.model_copy(
         update={
             "source": str(question.folder),
+            "memory_limit": question.memory_limit,
             "customers": spec.customers.model_copy(update={"attributes": {}}),
             "events": spec.events.model_copy(update={"attributes": ("channel",), "initiated_by": None}),
             "purchases": None,
@@ -73,7 +74,7 @@ def _our_name(count: Count) -> str:
 @contextmanager
 def _open(study: Study, question: Question) -> Iterator[Tables]:
     source = Path(study.data.source)
-    with open_tables(study.data, source, express=express, memory_limit=question.memory_limit) as tables:
+    with open_tables(study.data, source, express=express) as tables:
         yield tables
 
 

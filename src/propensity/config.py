@@ -222,6 +222,7 @@ class DataSpec(Spec):
 
     source: str
     engine: Literal["duckdb", "spark"] = "duckdb"
+    memory_limit: str | None = Field(default=None, pattern=r"^\d+(\.\d+)?\s*[MGT]i?B$", examples=["2GB"])
     time_zone: str = "UTC"
     csv: CsvSpec = CsvSpec()
     tables: dict[str, TableSpec] = {}
@@ -673,7 +674,7 @@ def fingerprint(study: Study) -> str:
 def meaning_fingerprint(study: Study) -> str:
     """A hash of what a model depends on: the roles' meaning, target, outcome and features, not where the data is."""
     roles = study.data.model_dump_json(
-        exclude={"source", "engine", "csv", "max_unreadable", "max_unseen", "recorded_until"}
+        exclude={"source", "engine", "memory_limit", "csv", "max_unreadable", "max_unseen", "recorded_until"}
     )
     parts = [roles, study.target.model_dump_json(), study.outcome.model_dump_json(), study.features.model_dump_json()]
     return sha256("\n".join(parts).encode()).hexdigest()[:16]

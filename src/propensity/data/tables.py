@@ -84,7 +84,6 @@ def open_tables(
     *,
     express: Express,
     today: datetime | None = None,
-    memory_limit: str | None = None,
     alter: Alter | None = None,
 ) -> Iterator[Tables]:
     """Open a study's source and stage its canonical tables; closes the connection at the end.
@@ -102,7 +101,7 @@ def open_tables(
     alter : callable, optional
         Changes each raw table before anything is made out of it: ``alter(name, table)``.
     """
-    with open_source(spec, path, express=express, memory_limit=memory_limit, alter=alter) as source:
+    with open_source(spec, path, express=express, memory_limit=spec.memory_limit, alter=alter) as source:
         yield _stage(source, spec, today=today)
 
 
