@@ -5,12 +5,14 @@ among what is installed. A function takes `propensity.data.past.PastTables` and 
 with ``customer_id`` and a column of numbers for each feature; ``function.descriptions`` may say in words what they are.
 """
 
+import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -40,19 +42,22 @@ class CustomPlan:
         ``module:function``.
     features : tuple of Feature
         In column order.
+    code : str
+        A hash of the module's file: other code may mean other features.
     """
 
     function: str
     features: tuple[Feature, ...]
+    code: str
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
-        return {"function": self.function, "features": [feature.to_dict() for feature in self.features]}
+        return {**vars(self), "features": [feature.to_dict() for feature in self.features]}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> "CustomPlan":
         """The inverse of `to_dict`."""
-        return cls(function=values["function"], features=tuple(Feature.from_dict(f) for f in values["features"]))
+        return cls(**{**values, "features": tuple(Feature.from_dict(f) for f in values["features"])})
 
 
 def load_functions(names: Sequence[str], *, beside: Path) -> dict[str, CustomFunction]:
@@ -107,8 +112,13 @@ def plan_custom(tables: Tables, functions: Mapping[str, CustomFunction], *, cuto
             frame = _call(name, function, past)
             words = getattr(function, "descriptions", {})
             features = [_feature(column, words.get(column), name) for column in frame.columns]
-            plans.append(CustomPlan(function=name, features=tuple(features)))
+            plans.append(CustomPlan(function=name, features=tuple(features), code=_code_of(function)))
     return tuple(plans)
+
+
+def _code_of(function: CustomFunction) -> str:
+    file = inspect.getsourcefile(inspect.unwrap(function))
+    return sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
 
 
 def _feature(column: str, words: str | None, function: str) -> Feature:
@@ -144,7 +154,17 @@ def custom_columns(
     -------
     DataFrame of float32, n rows
         NaN for customers whom a function leaves out.
+
+    Raises
+    ------
+    DataError
+        When a function's code is not what it was on train, or what it gives is not what it should be.
     """
+    for plan in plans:
+        if plan.code != _code_of(functions[plan.function]):
+            raise DataError(
+                f"features.custom: the code of {plan.function} has changed since the model was trained. Train again."
+            )
     names = [feature.name for plan in plans for feature in plan.features]
     out = np.full((len(code), len(names)), np.nan, dtype=np.float32)
     if not names:
