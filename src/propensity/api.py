@@ -9,11 +9,30 @@ from propensity.errors import InputError
 from propensity.temporal import to_instant
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from propensity.bundle import Bundle
     from propensity.pipelines import Progress
-    from propensity.results import AuditResult, CheckResult, CustomerExplanation, ScoreResult, TrainResult
+    from propensity.results import (
+        AuditResult,
+        CheckResult,
+        CustomerExplanation,
+        MatrixResult,
+        ScoreResult,
+        TrainResult,
+    )
 
-__all__ = ["audit", "check", "explain", "load_bundle", "load_study", "score", "train"]
+__all__ = [
+    "audit",
+    "check",
+    "explain",
+    "feature_catalogue",
+    "load_bundle",
+    "load_study",
+    "score",
+    "train",
+    "write_matrix",
+]
 
 StudyLike = Study | str | Path
 
@@ -94,6 +113,49 @@ def audit(
         today=datetime.now(UTC),
         progress=progress,
     )
+
+
+def feature_catalogue(study: StudyLike, *, progress: "Progress" = _quiet) -> "pd.DataFrame":
+    """The features of a study, in plain words.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    progress : callable, optional
+        Told what is being done.
+
+    Returns
+    -------
+    DataFrame
+        ``name``, ``description``, ``group``, ``window``, ``source``, ``kind``, ``unit``, ``missing_share`` (0 to 1,
+        on train) and ``typical``, a row for each feature.
+    """
+    from propensity import pipelines
+
+    return pipelines.catalogue(_study(study), now=datetime.now(UTC), progress=progress)
+
+
+def write_matrix(study: StudyLike, out: str | Path, *, progress: "Progress" = _quiet) -> "MatrixResult":
+    """Write the labelled rows of all the study's cutoffs, with all features, as Parquet, in bounded memory.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    out : str or Path
+        The file to write, ``.parquet``.
+    progress : callable, optional
+        Told what is being done.
+
+    Returns
+    -------
+    MatrixResult
+        ``path``, and how many ``rows`` and ``features`` were written.
+    """
+    from propensity import pipelines
+
+    return pipelines.write_matrix(_study(study), Path(out), now=datetime.now(UTC), progress=progress)
 
 
 def train(

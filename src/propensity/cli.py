@@ -147,19 +147,33 @@ def _warn(warnings: list[str]) -> None:
 
 
 @app.command()
-def features(study: StudyPath, as_json: Json = False) -> None:
-    """List the features in plain words."""
-    from datetime import UTC, datetime
+def features(
+    study: StudyPath,
+    out: Annotated[Path | None, typer.Option(help="Write the labelled rows of all cutoffs to this .parquet.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the features in plain words, or write them."""
+    from propensity import api
 
-    from propensity import api, pipelines
-
-    table = pipelines.catalogue(api.load_study(study), now=datetime.now(UTC))
+    if out is not None:
+        with _progress() as progress:
+            written = api.write_matrix(study, out, progress=progress)
+        if as_json:
+            _print_json({"file": str(out), "rows": written.rows, "features": written.features})
+            return
+        typer.echo(f"{written.rows:,} rows, {written.features:,} features: {written.path}")
+        _warn(written.warnings)
+        return
+    with _progress() as progress:
+        table = api.feature_catalogue(study, progress=progress)
     if as_json:
         _print_json(_records(table))
         return
     from propensity.report.terminal import percent, show_table
 
-    shown = table[["name", "description", "window", "source"]].assign(missing=table["missing_share"].map(percent))
+    shown = table[["name", "description", "window", "source"]].assign(
+        type=table["kind"], missing=table["missing_share"].map(percent)
+    )
     show_table(shown, title=f"{len(table)} features", fold=["description"])
 
 

@@ -27,9 +27,25 @@ from propensity.data.tables import Tables, open_tables
 from propensity.errors import BundleError, ConfigError, DataError, EnvironmentFailedError, InputError
 from propensity.explain.contributions import contributions, to_points
 from propensity.explain.reasons import reason_text, scorecard_reasons
-from propensity.features.matrix import FeaturePlan, Frame
-from propensity.files import point_latest, require_link, to_json, whole_file, whole_folder, write_list
-from propensity.results import AuditResult, CheckResult, CustomerExplanation, ScoreResult, TrainResult, funnel_table
+from propensity.features.matrix import FeaturePlan, Frame, write_matrix_by_workers
+from propensity.files import (
+    point_latest,
+    require_link,
+    to_json,
+    whole_file,
+    whole_folder,
+    write_list,
+    write_row_groups,
+)
+from propensity.results import (
+    AuditResult,
+    CheckResult,
+    CustomerExplanation,
+    MatrixResult,
+    ScoreResult,
+    TrainResult,
+    funnel_table,
+)
 from propensity.rules.expressions import did_you_mean, parse_expression
 from propensity.rules.scorecard import Scorecard, check_features, load_scorecard
 from propensity.rules.stages import StageRules, default_rules, stage_rules
@@ -38,7 +54,9 @@ from propensity.samples import (
     Samples,
     draw_labelled,
     express,
+    labelled_rows,
     latest_scorable,
+    matrix_tables,
     read_snapshot_rows,
     require_product,
     scoring_frame,
@@ -511,7 +529,34 @@ def _take_apart(bundle: Bundle, row: Frame, customer: str, study: Study, as_of: 
 
 
 @_engine_errors()
-def catalogue(study: Study, *, now: datetime) -> pd.DataFrame:
+def write_matrix(study: Study, out: Path, *, now: datetime, progress: Progress = logger.info) -> MatrixResult:
+    """Write the labelled matrix of all the study's cutoffs as Parquet, in bounded memory, whole or not at all.
+
+    With Spark, `out` is a folder of files that its workers write.
+
+    Raises
+    ------
+    InputError
+        When the study is a snapshot, or `out` does not end in ``.parquet``.
+    """
+    if study.is_snapshot:
+        raise InputError("--out: a snapshot study's rows are its features already. Use its own file.")
+    if out.suffix != ".parquet":
+        raise InputError(f"--out: {out.name} does not end in .parquet. Choose such a name.")
+    with open_study(study, today=now) as tables:
+        labelled = labelled_rows(tables, study, progress=progress)
+        plan, rows = labelled.plan, labelled.rows
+        if tables.source.has_workers:
+            with whole_folder(out) as folder:
+                write_matrix_by_workers(tables, plan, rows, beside=labelled.beside, extra=labelled.extra, folder=folder)
+        else:
+            schema, parts = matrix_tables(tables, labelled, progress=progress)
+            write_row_groups(parts, out, schema=schema)
+    return MatrixResult(path=out, rows=len(rows.code), features=len(plan.features), warnings=labelled.warnings)
+
+
+@_engine_errors()
+def catalogue(study: Study, *, now: datetime, progress: Progress = logger.info) -> pd.DataFrame:
     """The features that the study's train cohorts give: name, description, window, source, share missing."""
     scorecard = load_rules(study)
     always = _named_features(study, scorecard)
@@ -519,6 +564,6 @@ def catalogue(study: Study, *, now: datetime) -> pd.DataFrame:
         plan = snapshot_samples(read_snapshot_rows(study), study, always=always).plan
     else:
         with open_study(study, today=now) as tables:
-            plan = temporal_samples(tables, study, always=always).plan
+            plan = temporal_samples(tables, study, always=always, progress=progress).plan
     shown = ["name", "description", "group", "window", "source", "kind", "unit", "missing_share", "typical"]
     return pd.DataFrame(plan.catalogue())[shown]

@@ -25,6 +25,16 @@ class CheckResult:
 
 
 @dataclass(frozen=True)
+class MatrixResult:
+    """Where a study's labelled matrix was written, and its size."""
+
+    path: Path
+    rows: int
+    features: int
+    warnings: list[str]
+
+
+@dataclass(frozen=True)
 class AuditResult:
     """What the leak audit found.
 

@@ -265,8 +265,10 @@ def stage_records(
     place = f"data.{name}"
     raw = source.table(role.table, place=f"{place}.table")
     key_type = customers.customer_id.type()
-    staged = _select_records(raw, role, spec, place, key_type=key_type)
-    looked = _look(staged, customers, today=today)
+    looked = _look(_select_records(raw, role, spec, place, key_type=key_type, looked_at=True), customers, today=today)
+    if looked["unknown_customer"]:  # or blanks around keys, which trimming brings together
+        trimmed = _select_records(raw, role, spec, place, key_type=key_type, looked_at=True, tidy=())
+        looked = _look(trimmed, customers, today=today) | {"untidy_0": 1}
     rows, kept = looked["rows"], looked["kept"]
     if rows == 0:
         raise _empty_table(role.table, name)
@@ -315,19 +317,22 @@ def _look(staged: ir.Table, customers: ir.Table, *, today: datetime | None) -> d
     known, late = table.known_customer.notnull(), _is_late(table, today)
     keep = table.occurred_at.notnull() & ~late & known
     kept_time = ibis.ifelse(keep, table.occurred_at, ibis.null("timestamp(6)"))
+    counts = {
+        "kept": keep.sum(),
+        "unreadable_occurred_at": table.occurred_at.isnull().sum(),
+        "no_customer": table.customer_id.isnull().sum(),
+        "unknown_customer": (table.customer_id.notnull() & ~known).sum(),
+        "future": late.sum(),
+        **{name: table[name].sum() for name in table.columns if name.startswith(_ASIDE)},
+    }
     found = table.aggregate(
         rows=table.count(),
-        kept=keep.fill_null(False).cast("int64").sum().fill_null(0),
         first=kept_time.min(),
         last=kept_time.max(),
-        unreadable_occurred_at=table.occurred_at.isnull().sum(),
-        no_customer=table.customer_id.isnull().sum(),
-        unknown_customer=(table.customer_id.notnull() & ~known).sum(),
-        future=late.sum(),
-        **{name: table[name].sum() for name in table.columns if name.startswith(_ASIDE)},
+        **{name: count.fill_null(0) for name, count in counts.items()},
     )
     looked = to_frame(found).iloc[0]
-    return {str(name): value if name in ("first", "last") else int(value or 0) for name, value in looked.items()}
+    return {str(name): value if name in ("first", "last") else int(value) for name, value in looked.items()}
 
 
 def _is_late(table: ir.Table, today: datetime | None) -> ir.BooleanValue:
@@ -377,12 +382,14 @@ def _select_records(
     *,
     key_type: dt.DataType,
     tidy: Sequence[str] | None = None,
+    looked_at: bool = False,
 ) -> ir.Table:
-    """Canonical columns; texts in `tidy` columns are taken as they stand.
+    """Canonical columns; texts in `tidy` columns are taken as they stand (by default, the key's).
 
-    Without `tidy`, further columns tell what cannot be read (``unreadable_``) and which texts would be changed by
-    trimming (``untidy_``, in the order of `_texts`).
+    To be looked at, they have further columns: what cannot be read (``unreadable_``), and which other texts would be
+    changed by trimming (``untidy_``, in the order of `_texts`). A key that is found as it stands needs no trimming.
     """
+    tidy = [role.key] if tidy is None else tidy
     extra = [role.kind, role.initiated_by, role.value] if isinstance(role, EventsSpec) else []
     if isinstance(role, PurchasesSpec):
         extra = [role.product, role.amount]
@@ -390,7 +397,7 @@ def _select_records(
     require_columns(raw, [column for column in wanted if column], place=place)
 
     def text(column: str) -> ir.StringValue:
-        return raw[column] if tidy and column in tidy and raw[column].type().is_string() else read_text(raw[column])
+        return raw[column] if column in tidy and raw[column].type().is_string() else read_text(raw[column])
 
     key = read_key(raw[role.key], like=key_type)
     if key_type.is_string() and raw[role.key].type().is_string():
@@ -416,8 +423,9 @@ def _select_records(
         if role.amount:
             columns["unreadable_amount"] = is_given(raw[role.amount]) & units.isnull()
         columns["amount_units"] = units.fill_null(0)
-    if tidy is None:
-        columns |= {f"untidy_{i}": _is_untidy(raw[column]) for i, column in enumerate(_texts(role))}
+    if looked_at:
+        untidy = [ibis.literal(value=False), *[_is_untidy(raw[column]) for column in _texts(role)[1:]]]
+        columns |= {f"untidy_{i}": value for i, value in enumerate(untidy)}
     return raw.select(**columns, **{name: text(name) for name in role.attributes})
 
 
