@@ -22,7 +22,8 @@ import pyarrow.parquet as pq
 from benchmarks.window_counts import Count, Question, read_question
 from propensity.config import Study, load_study
 from propensity.data.tables import Tables, open_tables
-from propensity.features.matrix import FeaturePlan, Rows, build_frame, feature_blocks, learn_plan, unswept_columns
+from propensity.features.matrix import Rows, build_frame, feature_blocks, unswept_columns
+from propensity.features.plan import FeaturePlan, learn_plan
 from propensity.samples import express
 
 ROOT = Path(__file__).resolve().parents[1]

@@ -23,7 +23,8 @@ from scipy.special import expit
 from propensity.config import PointsSpec
 from propensity.errors import BundleError
 from propensity.features.catalogue import category_codes
-from propensity.features.matrix import FeaturePlan, decode
+from propensity.features.matrix import decode
+from propensity.features.plan import FeaturePlan
 from propensity.models import load_model
 from propensity.models.base import BinaryModel
 from propensity.models.calibration import PlattCalibrator

@@ -27,7 +27,9 @@ from propensity.data.tables import Tables, open_tables
 from propensity.errors import BundleError, ConfigError, DataError, EnvironmentFailedError, InputError
 from propensity.explain.contributions import contributions, to_points
 from propensity.explain.reasons import reason_text, scorecard_reasons
-from propensity.features.matrix import FeaturePlan, Frame, write_matrix_by_workers
+from propensity.features.matrix import Frame
+from propensity.features.plan import FeaturePlan
+from propensity.features.stored import write_matrix_by_workers
 from propensity.files import (
     point_latest,
     require_link,

@@ -20,19 +20,10 @@ from propensity.data.snapshot import SnapshotRows, read_snapshot
 from propensity.data.tables import Tables
 from propensity.errors import DataError
 from propensity.features.custom import CustomFunction, load_functions
-from propensity.features.matrix import (
-    FeaturePlan,
-    Frame,
-    Rows,
-    build_frame,
-    feature_blocks,
-    keep_informative,
-    learn_plan,
-    matrix_schema,
-    matrix_table,
-    unswept_columns,
-)
+from propensity.features.matrix import Frame, Rows, build_frame, feature_blocks, unswept_columns
+from propensity.features.plan import FeaturePlan, keep_informative, learn_plan
 from propensity.features.profile import plan_profile, profile_columns
+from propensity.features.stored import matrix_schema, matrix_table
 from propensity.features.sweep import read_ahead
 from propensity.labels import is_mature, label_cohort, require_mature
 from propensity.rules.expressions import parse_expression
@@ -210,7 +201,7 @@ def temporal_samples(
     parts = {
         split: frame.take(np.isin(at, [np.datetime64(_naive(c), "us") for c in cutoffs[split]])) for split in cutoffs
     }
-    plan = keep_informative(plan, parts["train"], always=always)
+    plan = keep_informative(plan, parts["train"].X, always=always)
     parts = {split: select_columns(part, plan) for split, part in parts.items()}
     return Samples(
         plan=plan,
@@ -383,7 +374,7 @@ def snapshot_samples(rows: SnapshotRows, study: Study, *, always: Sequence[str] 
     profile = plan_profile(study.data.customers, rows.attributes[in_train], most=max(study.features.top_categories, 30))
     plan = FeaturePlan(profile=profile, records=(), features=profile.features)
     frames = {split: snapshot_frame(rows, plan, usable & (part == split)) for split in np.unique(part) if split}
-    plan = keep_informative(plan, frames["train"], always=always)
+    plan = keep_informative(plan, frames["train"].X, always=always)
     frames = {split: select_columns(frame, plan) for split, frame in frames.items()}
     _require_snapshot_positives(frames)
     funnels = [

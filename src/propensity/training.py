@@ -20,7 +20,8 @@ from propensity.bundle import Bundle
 from propensity.config import Study
 from propensity.evaluation.bootstrap import BootstrapResult, cluster_bootstrap
 from propensity.evaluation.compare import compare, select
-from propensity.features.matrix import FeaturePlan, Frame
+from propensity.features.matrix import Frame
+from propensity.features.plan import FeaturePlan
 from propensity.models import MODEL_NAMES, make_model
 from propensity.models.base import BinaryModel
 from propensity.models.blend import BlendModel, blend_weight

@@ -15,7 +15,8 @@ import pytest
 from propensity.cohort import draw_cohort
 from propensity.config import EVENT_MEASURES
 from propensity.errors import ConfigError
-from propensity.features.matrix import FeaturePlan, build_frame, learn_plan
+from propensity.features.matrix import build_frame
+from propensity.features.plan import FeaturePlan, learn_plan
 from propensity.samples import express
 
 Little = Callable[..., Any]

@@ -13,7 +13,8 @@ from propensity.cohort import Cohort, draw_cohort
 from propensity.config import Study, load_study
 from propensity.data import simulate
 from propensity.data.tables import Tables, open_tables
-from propensity.features.matrix import FeaturePlan, Frame, build_frame, learn_plan
+from propensity.features.matrix import Frame, build_frame
+from propensity.features.plan import FeaturePlan, learn_plan
 from propensity.samples import express, scoring_frame, temporal_samples
 
 TABLES = {"customers": "registered_at", "events": "occurred_at", "purchases": "ordered_at"}

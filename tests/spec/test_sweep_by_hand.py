@@ -14,7 +14,8 @@ import pandas as pd
 import pytest
 
 from propensity.cohort import draw_cohort
-from propensity.features.matrix import Frame, build_frame, learn_plan
+from propensity.features.matrix import Frame, build_frame
+from propensity.features.plan import learn_plan
 from propensity.features.sweep import Column, Records, Sweep, sweep_blocks
 from propensity.samples import express
 from propensity.temporal import Duration, microseconds, to_instant

@@ -8,7 +8,8 @@ from sklearn.metrics import roc_auc_score
 from propensity.audit.single import lower_end, single_feature_aucs
 from propensity.audit.too_good import find_too_good
 from propensity.features.catalogue import Feature
-from propensity.features.matrix import FeaturePlan, Frame
+from propensity.features.matrix import Frame
+from propensity.features.plan import FeaturePlan
 from propensity.features.profile import ProfilePlan
 
 ROWS = 2_000

@@ -12,7 +12,8 @@ from propensity.audit.findings import AVAILABILITY, BUSINESS, NOTE, SUSPICIOUS, 
 from propensity.config import DataSpec
 from propensity.data.connect import to_frame
 from propensity.data.tables import Tables, as_of
-from propensity.features.matrix import FeaturePlan, Frame, build_frame
+from propensity.features.matrix import Frame, build_frame
+from propensity.features.plan import FeaturePlan
 from propensity.temporal import microseconds
 
 LEANS = 0.25

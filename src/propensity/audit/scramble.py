@@ -25,7 +25,8 @@ from propensity.config import DataSpec, Study
 from propensity.data.connect import Alter, to_count
 from propensity.data.tables import Tables, is_later
 from propensity.data.values import read_text_number
-from propensity.features.matrix import FeaturePlan, build_frame, learn_plan
+from propensity.features.matrix import build_frame
+from propensity.features.plan import FeaturePlan, learn_plan
 from propensity.files import to_json
 from propensity.samples import express
 

@@ -9,7 +9,7 @@ import pandas as pd
 from propensity.audit.findings import PROVEN, SCRAMBLE, UNTESTED, Finding
 from propensity.audit.scramble import Difference
 from propensity.features.catalogue import Feature
-from propensity.features.matrix import FeaturePlan
+from propensity.features.plan import FeaturePlan
 from propensity.temporal import format_instant
 
 TRAINED = "trained"

@@ -10,7 +10,8 @@ from propensity.audit.findings import SUSPICIOUS, TOO_GOOD, UNTESTED, Finding
 from propensity.audit.single import AHEAD, FEW, GOOD, SURE, single_feature_aucs
 from propensity.evaluation.ranking import Tally, rank
 from propensity.features.catalogue import Feature
-from propensity.features.matrix import FeaturePlan, Frame
+from propensity.features.matrix import Frame
+from propensity.features.plan import FeaturePlan
 from propensity.models import make_model
 from propensity.models.base import BinaryModel
 from propensity.models.tuning import cross_fit

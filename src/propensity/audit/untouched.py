@@ -22,7 +22,8 @@ from propensity.cohort import draw_cohort
 from propensity.config import Study
 from propensity.data.tables import Tables
 from propensity.errors import BundleError, DataError
-from propensity.features.matrix import FeaturePlan, Frame, learn_plan
+from propensity.features.matrix import Frame
+from propensity.features.plan import FeaturePlan, learn_plan
 from propensity.files import to_json
 from propensity.models.base import BinaryModel
 from propensity.samples import Samples, express, temporal_samples

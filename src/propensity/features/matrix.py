@@ -1,16 +1,10 @@
-"""The matrix: profile, behaviour and purchases side by side, as one block of float32.
-
-What is learnt (vocabularies, categories, which columns are constant) is learnt on train and kept in a
-`FeaturePlan`; training and scoring build their rows with the same plan and the same code.
-"""
+"""The matrix: profile, behaviour, purchases and a study's own features side by side, as one block of float32."""
 
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -19,81 +13,20 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from propensity.config import Study
-from propensity.data.connect import to_frame
 from propensity.data.schema import AMOUNT_UNITS
-from propensity.data.tables import Tables, attributes_as_of
-from propensity.errors import DataError
-from propensity.features.behaviour import plan_behaviour, slotted_events
-from propensity.features.catalogue import Feature
-from propensity.features.custom import CustomFunction, CustomPlan, custom_columns, plan_custom
-from propensity.features.profile import ProfilePlan, plan_profile, profile_columns
-from propensity.features.purchases import plan_purchases, slotted_purchases
+from propensity.data.tables import Tables
+from propensity.features.behaviour import slotted_events
+from propensity.features.custom import custom_columns
+from propensity.features.plan import NO_FUNCTIONS, FeaturePlan, Functions
+from propensity.features.profile import attributes_of, profile_columns
+from propensity.features.purchases import slotted_purchases
 from propensity.features.records import RecordPlan, Slotted, sorted_batches
-from propensity.features.spread import float_columns, sweep_on_workers
+from propensity.features.spread import sweep_on_workers
 from propensity.features.sweep import Column, Sweep, sweep_blocks
-from propensity.temporal import Duration, format_instant
 
 Floats = npt.NDArray[np.float32]
-Functions = Mapping[str, CustomFunction]
-NO_FUNCTIONS: Functions = MappingProxyType({})
 BLOCK_ROWS = 65_536
 """Rows of a block where there is nothing to sweep."""
-
-
-@dataclass(frozen=True)
-class FeaturePlan:
-    """All that is needed to build a row as train did.
-
-    Attributes
-    ----------
-    profile : ProfilePlan
-        Profile features and their categories.
-    records : tuple of RecordPlan
-        Swept features of events and purchases.
-    custom : tuple of CustomPlan
-        Features of the study's own functions.
-    features : tuple of Feature
-        The catalogue of the columns that are kept, in column order.
-    """
-
-    profile: ProfilePlan
-    records: tuple[RecordPlan, ...]
-    features: tuple[Feature, ...]
-    custom: tuple[CustomPlan, ...] = ()
-
-    @property
-    def names(self) -> list[str]:
-        """Column names in order."""
-        return [feature.name for feature in self.features]
-
-    @property
-    def categories(self) -> dict[str, list[str]]:
-        """The categories of each category feature."""
-        return {f.name: list(f.categories) for f in self.features if f.kind == "category"}
-
-    def catalogue(self) -> list[dict[str, Any]]:
-        """The catalogue as data."""
-        return [feature.to_dict() for feature in self.features]
-
-    def to_dict(self) -> dict[str, Any]:
-        """As plain values for JSON."""
-        return {
-            "profile": self.profile.to_dict(),
-            "records": [plan.to_dict() for plan in self.records],
-            "custom": [plan.to_dict() for plan in self.custom],
-            "features": self.catalogue(),
-        }
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> "FeaturePlan":
-        """The inverse of `to_dict`."""
-        return cls(
-            profile=ProfilePlan.from_dict(values["profile"]),
-            records=tuple(RecordPlan.from_dict(plan) for plan in values["records"]),
-            custom=tuple(CustomPlan.from_dict(plan) for plan in values["custom"]),
-            features=tuple(Feature.from_dict(feature) for feature in values["features"]),
-        )
 
 
 @dataclass(frozen=True)
@@ -152,102 +85,6 @@ def decode(X: pd.DataFrame, features: Sequence[Mapping[str, Any]]) -> pd.DataFra
             column = texts[np.where(np.isnan(column), len(texts) - 1, column).astype(np.intp)]
         decoded[feature["name"]] = column
     return pd.DataFrame(decoded, index=X.index)
-
-
-def usable_windows(windows: Sequence[Duration], tables: Tables, first: datetime) -> tuple[list[Duration], list[str]]:
-    """The windows that the records before the first cutoff can fill, and a warning for each that they cannot."""
-    begins = tables.begins
-    if begins is None:
-        return list(windows), []
-    kept = [w for w in windows if w.before(first, zone=tables.spec.zone) >= begins or w == windows[0]]
-    short = [w for w in windows if w not in kept]
-    zone = tables.spec.zone
-    return kept, [
-        f"features: the window {window} is dropped: records begin {format_instant(begins, zone=zone)[:10]}, and the "
-        f"first cutoff is {format_instant(first, zone=zone)}."
-        for window in short
-    ]
-
-
-def learn_plan(
-    tables: Tables,
-    study: Study,
-    *,
-    cohorts: Sequence[pd.DataFrame],
-    cutoffs: Sequence[datetime],
-    functions: Functions = NO_FUNCTIONS,
-) -> tuple[FeaturePlan, list[str]]:
-    """Learn the features of a study on its train cohorts.
-
-    Parameters
-    ----------
-    cohorts : sequence of DataFrame
-        The keys of the train cohorts.
-    cutoffs : sequence of datetime
-        Their cutoffs; vocabularies see what was known before the last.
-    functions : mapping
-        The study's own, by name: see `features.custom`.
-
-    Returns
-    -------
-    plan : FeaturePlan
-        With all columns; `Frame` building may drop the constant ones through `keep_informative`.
-    warnings : list of str
-        Windows that were dropped.
-    """
-    windows, warnings = usable_windows(study.features.windows, tables, cutoffs[0])
-    most, last = study.features.top_categories, cutoffs[-1]
-    attributes = pd.concat(
-        [_attributes(tables, keys["code"].to_numpy(), cutoff) for keys, cutoff in zip(cohorts, cutoffs, strict=True)],
-        ignore_index=True,
-    )
-    profile = plan_profile(tables.spec.customers, attributes, most=max(most, 30))
-    records = []
-    if tables.events is not None and tables.spec.events is not None:
-        records.append(plan_behaviour(tables, tables.spec.events, study.features, windows=windows, cutoff=last))
-    if tables.purchases is not None and tables.spec.purchases is not None:
-        first_slot = records[-1].next_slot if records else 0
-        records.append(
-            plan_purchases(
-                tables, tables.spec.purchases, study.features, windows=windows, cutoff=last, first_slot=first_slot
-            )
-        )
-    custom = plan_custom(tables, functions, cutoff=last)
-    swept = [feature for plan in records for feature in plan.features]
-    features = (*profile.features, *swept, *[feature for plan in custom for feature in plan.features])
-    _refuse_same_names(features)
-    return FeaturePlan(profile=profile, records=tuple(records), features=features, custom=custom), warnings
-
-
-def _refuse_same_names(features: Sequence[Feature]) -> None:
-    names = [feature.name for feature in features]
-    twice = sorted({name for name in names if names.count(name) > 1})
-    if twice:
-        raise DataError(f"features: two features would be called {twice}. Rename the attribute or the event kind.")
-
-
-def keep_informative(plan: FeaturePlan, frame: Frame, *, always: Sequence[str]) -> FeaturePlan:
-    """The plan without columns that are constant on train (unless named in `always`), with typical values.
-
-    Parameters
-    ----------
-    frame : Frame
-        The train rows with all columns.
-    always : sequence of str
-        Features that rules name, kept in any case.
-    """
-    kept = []
-    for feature in plan.features:
-        column = frame.X[feature.name].to_numpy()
-        known = column[~np.isnan(column)]
-        varies = len(known) > 0 and (len(known) < len(column) or bool((known != known[0]).any()))
-        if varies or feature.name in always:
-            typical: float | str | None = float(np.median(known)) if len(known) else None
-            if feature.kind == "category" and len(known):
-                typical = feature.categories[int(np.bincount(known.astype(np.intp)).argmax())]
-            share = 1 - len(known) / max(len(column), 1)
-            kept.append(replace(feature, typical=typical, missing_share=round(share, 6)))
-    return replace(plan, features=tuple(kept))
 
 
 @dataclass(frozen=True)
@@ -335,7 +172,7 @@ def _swept_blocks(
         for start in range(0, len(rows.code), BLOCK_ROWS):
             yield start, np.empty((min(BLOCK_ROWS, len(rows.code) - start), 0), dtype=np.float32)
         return
-    roles, sweep = _what_to_sweep(tables, plan, rows, columns)
+    roles, sweep = what_to_sweep(tables, plan, rows, columns)
     if tables.source.has_workers:
         yield 0, _swept_by_workers(tables, roles, sweep, rows)
         return
@@ -344,9 +181,10 @@ def _swept_blocks(
     yield from sweep_blocks(batches, replace(sweep, threads=os.cpu_count() or 1), rows.code, rows.cutoff)
 
 
-def _what_to_sweep(
+def what_to_sweep(
     tables: Tables, plan: FeaturePlan, rows: Rows, columns: tuple[Column, ...]
 ) -> tuple[list[Slotted], Sweep]:
+    """The records of each role with their slots, and what is computed of them."""
     roles = [_SLOTTED[records.role](tables, records) for records in plan.records]
     return roles, Sweep(
         columns=columns,
@@ -369,36 +207,6 @@ def _swept_by_workers(tables: Tables, roles: list[Slotted], sweep: Sweep, rows: 
             for j, column in enumerate(sweep.columns):
                 out[at, j] = part[column.name].to_numpy()
     return out
-
-
-def write_matrix_by_workers(
-    tables: Tables,
-    plan: FeaturePlan,
-    rows: Rows,
-    *,
-    beside: pd.DataFrame,
-    extra: pa.Table,
-    folder: Path,
-) -> None:
-    """Have workers write the matrix as Parquet files: `extra`'s columns, what is not swept, then what is.
-
-    Parameters
-    ----------
-    beside : DataFrame of float32, n rows
-        See `unswept_columns`.
-    extra : pyarrow Table, n rows
-        Keys and labels.
-    folder : Path
-        Empty, or not there yet.
-    """
-    names = set(plan.names)
-    columns = tuple(c for records in plan.records for c in records.columns if c.name in names)
-    unswept = replace(plan, features=tuple(f for f in plan.features if f.name in beside))
-    schema = matrix_schema(unswept, extra.schema, text=pa.string())
-    known = matrix_table(unswept, beside[unswept.names].to_numpy(), extra.columns, schema)
-    asked = known.append_column("sweep_code", [rows.code]).append_column("sweep_cutoff", [rows.cutoff])
-    roles, sweep = _what_to_sweep(tables, plan, rows, columns)
-    sweep_on_workers(tables, roles, sweep, asked, folder=folder)
 
 
 _SLOTTED: dict[str, Callable[[Tables, RecordPlan], Slotted]] = {
@@ -424,35 +232,13 @@ def unswept_columns(
     for i, cutoff in enumerate(rows.cutoffs if plan.profile.features else ()):
         at = np.flatnonzero(rows.cutoff == i)
         if len(at):
-            out[at], found = profile_columns(plan.profile, _attributes(tables, rows.code[at], cutoff))
+            out[at], found = profile_columns(plan.profile, attributes_of(tables, rows.code[at], cutoff))
             unseen.update(found)
     profile = pd.DataFrame(out, columns=[feature.name for feature in plan.profile.features])
     custom = custom_columns(
         tables, plan.custom, functions, code=rows.code, cutoff_of_row=rows.cutoff, cutoffs=rows.cutoffs
     )
     return pd.concat([profile, custom], axis=1), dict(unseen)
-
-
-TEXT = pa.dictionary(pa.int32(), pa.string())
-"""How a category is stored in a matrix."""
-
-
-def matrix_schema(plan: FeaturePlan, extra: pa.Schema, *, text: pa.DataType = TEXT) -> pa.Schema:
-    """The matrix as a table: `extra` columns, then each feature; a category as its text, everything else float32."""
-    kinds = [(feature.name, text if feature.kind == "category" else pa.float32()) for feature in plan.features]
-    return pa.schema([*extra, *[pa.field(name, kind) for name, kind in kinds]])
-
-
-def matrix_table(plan: FeaturePlan, block: Floats, extra: Sequence[pa.Array], schema: pa.Schema) -> pa.Table:
-    """A block of rows as a table of `schema`; missing values are null."""
-    columns = float_columns(block)
-    for j, feature in enumerate(plan.features):
-        if feature.kind == "category":
-            texts = pa.DictionaryArray.from_arrays(
-                columns[j].cast(pa.int32()), pa.array(feature.categories, pa.string())
-            )
-            columns[j] = texts.cast(schema.field(feature.name).type)
-    return pa.Table.from_arrays([*extra, *columns], schema=schema)
 
 
 def build_frame(
@@ -490,11 +276,3 @@ def build_frame(
         X[start : start + len(block)] = block
     y = None if labels is None else np.concatenate(list(labels))[rows.order]
     return Frame(X=pd.DataFrame(X, columns=plan.names), keys=rows.keys, y=y, unseen=unseen)
-
-
-def _attributes(tables: Tables, code: npt.NDArray[np.int64], cutoff: datetime) -> pd.DataFrame:
-    """Attributes of customers as of the cutoff, in the order of `code`, shape (n,)."""
-    wanted = tables.source.memtable(code=code)
-    known = attributes_as_of(tables, cutoff).inner_join(tables.codes, "customer_id")
-    rows = to_frame(known.semi_join(wanted, "code").drop("customer_id").order_by("code"))
-    return rows.set_index("code").reindex(code).reset_index(drop=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,8 @@ import numpy.typing as npt
 import pandas as pd
 
 from propensity.config import AttributeSpec, CustomersSpec
+from propensity.data.connect import to_frame
+from propensity.data.tables import Tables, attributes_as_of
 from propensity.errors import DataError
 from propensity.features.catalogue import Feature, category_codes, top_categories
 
@@ -51,6 +54,14 @@ class ProfilePlan:
             sources=tuple(values["sources"]),
             orders=dict(values["orders"]),
         )
+
+
+def attributes_of(tables: Tables, code: npt.NDArray[np.int64], cutoff: datetime) -> pd.DataFrame:
+    """Attributes as of the cutoff of the customers numbered `code`, shape (n,), in their order."""
+    wanted = tables.source.memtable(code=code)
+    known = attributes_as_of(tables, cutoff).inner_join(tables.codes, "customer_id")
+    rows = to_frame(known.semi_join(wanted, "code").drop("customer_id").order_by("code"))
+    return rows.set_index("code").reindex(code).reset_index(drop=True)
 
 
 def plan_profile(spec: CustomersSpec, attributes: pd.DataFrame, *, most: int) -> ProfilePlan:
