@@ -36,6 +36,10 @@ class SparkSource(Source):
     A session that runs already is used as it is, and left running; else one is started and stopped at the end.
     """
 
+    has_workers = True
+
+    has_workers = True
+
     def close(self) -> None:
         """Stop the session if it is ours; else leave it as it was found."""
         if self._is_ours:
@@ -137,9 +141,11 @@ class SparkSource(Source):
             frame = self._session.read.parquet(Path(path).absolute().as_uri() if "*" not in path else path)
             nanoseconds = _nanosecond_columns(Path(path))
         except Exception as error:
-            raise DataError(f"{path}: not a readable Parquet file ({type(error).__name__}).") from None
+            raise DataError(f"{path}: not a readable Parquet file ({first_line(error)}).") from None
         for column, zoned in nanoseconds.items():
-            instant = functions.timestamp_micros(functions.floor(functions.col(quoted(column)) / 1000).cast("long"))
+            count = quoted(column)
+            # To the nearest microsecond, as DuckDB has it.
+            instant = functions.expr(f"timestamp_micros(({count} + 500L - pmod({count} + 500L, 1000L)) div 1000L)")
             frame = frame.withColumn(column, instant if zoned else instant.cast("timestamp_ntz"))
         return self._table_of(frame, Path(path).stem.replace("*", "files"))
 

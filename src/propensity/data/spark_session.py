@@ -1,17 +1,21 @@
 """A Spark session for a study: the one that is there, or one of our own with quiet, local-friendly settings."""
 
 import argparse
+import atexit
+import functools
 import os
 import shlex
 import shutil
 import sys
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import parse_qsl
 
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JJavaError
 from pyspark import SparkContext
 from pyspark.errors import PySparkException, PythonException
 from pyspark.sql import SparkSession
@@ -97,7 +101,7 @@ def start_session(address: SparkAddress, *, folder: Path, memory_limit: str | No
     Parameters
     ----------
     folder : Path
-        Where Spark may keep its warehouse and what it spills.
+        Where Spark may keep its warehouse.
     memory_limit : str, optional
         The memory of the driver, such as ``4GB``; half of the machine's where it is not given.
     """
@@ -111,18 +115,20 @@ def start_session(address: SparkAddress, *, folder: Path, memory_limit: str | No
         for key, value in {**_defaults(folder, memory_limit), **wanted}.items():
             builder = builder.config(key, value)
     try:
-        session = builder.getOrCreate()
+        return builder.getOrCreate()
     except Exception as error:
         raise EnvironmentFailedError(f"data.engine: Spark does not start: {first_line(error)}") from error
-    if not submitted:
-        session.sparkContext.setLogLevel("ERROR")
-    return session
 
 
 def first_line(error: Exception) -> str:
-    """The first line of what Spark says went wrong."""
-    said = error.getMessage() if isinstance(error, PySparkException) else str(error)
-    return next(iter((said or str(error)).strip().splitlines()), type(error).__name__)
+    """The first line of what Spark says went wrong; never a row."""
+    if isinstance(error, Py4JJavaError):
+        said = str(_root(error).getMessage() or _root(error).getClass().getName())
+    else:
+        said = str(error)
+    if "MALFORMED" in said:
+        return "a line of delimited text has more or fewer values than the first."
+    return next(iter(said.strip().splitlines()), type(error).__name__)
 
 
 def _require_java() -> None:
@@ -134,9 +140,17 @@ def _require_java() -> None:
         )
 
 
+@functools.cache
+def _scratch() -> Path:
+    """Where Spark spills, until the process ends: Java keeps to the folder of its first session."""
+    folder = Path(tempfile.mkdtemp(prefix="propensity-spark-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
 def _defaults(folder: Path, memory_limit: str | None) -> dict[str, str]:
     """Settings of a session of our own on this machine; the environment and the address may say otherwise."""
-    log4j = folder / "log4j2.properties"
+    log4j = _scratch() / "log4j2.properties"
     log4j.write_text(_LOG4J, encoding="utf-8")
     return {
         "spark.master": "local[*]",
@@ -146,12 +160,13 @@ def _defaults(folder: Path, memory_limit: str | None) -> dict[str, str]:
         "spark.driver.host": "127.0.0.1",
         "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log4j.as_uri()}",
-        "spark.local.dir": str(folder / "spill"),
+        "spark.local.dir": str(_scratch()),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.sql.catalogImplementation": "in-memory",
         "spark.sql.shuffle.partitions": str(max(16, 4 * (os.cpu_count() or 4))),
         "spark.sql.adaptive.enabled": "true",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
+        "spark.log.level": "FATAL",  # what goes wrong is told as an error, once
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
@@ -207,17 +222,21 @@ def spark_errors() -> Iterator[None]:
     try:
         yield
     except PythonException as error:
-        raise EnvironmentFailedError(f"the engine failed: {_last_line(error)}") from error
-    except PySparkException as error:
+        raise EnvironmentFailedError(f"the engine failed: {str(error).strip().splitlines()[-1]}") from error
+    except (PySparkException, Py4JJavaError) as error:
+        if isinstance(error, Py4JJavaError) and not _root(error).getClass().getName().startswith("org.apache.spark"):
+            raise EnvironmentFailedError(f"the engine failed: {first_line(error)}") from error
         raise DataError(
             f"data: the tables cannot be read as the study says: {first_line(error)}\n"
             "Compare the types of the columns that the study names (propensity check), or state their format."
         ) from error
-    except Py4JError as error:
+    except Py4JError as error:  # Java is gone
         raise EnvironmentFailedError(f"the engine failed: {first_line(error)}") from error
 
 
-def _last_line(error: PythonException) -> str:
-    """What a Python worker raised, which stands at the end of its traceback."""
-    lines = [line for line in str(error.getMessage()).strip().splitlines() if line.strip()]
-    return lines[-1].strip() if lines else type(error).__name__
+def _root(error: Py4JJavaError) -> Any:
+    """The Java exception that the others were caused by."""
+    cause = error.java_exception
+    while cause.getCause() is not None:
+        cause = cause.getCause()
+    return cause

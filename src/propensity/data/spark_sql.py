@@ -37,7 +37,7 @@ _MONTHS = ("january", "february", "march", "april", "may", "june", "july", "augu
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 # Possessive, as strptime reads: digits once taken are not given back.
 _DIRECTIVES = {
-    "Y": r"(\d{4})", "y": r"(\d\d)", "m": r"(\d{1,2}+)", "d": r"(\d{1,2}+)", "H": r"(\d{1,2}+)",
+    "Y": r"(\d{1,4}+)", "y": r"(\d\d)", "m": r"(\d{1,2}+)", "d": r"(\d{1,2}+)", "H": r"(\d{1,2}+)",
     "I": r"(0?[1-9]|1[0-2])", "M": r"(\d{1,2}+)", "S": r"(\d{1,2}+)", "f": r"(\d{1,6}+)", "p": r"([ap]m)",
     "b": f"({'|'.join(name[:3] for name in _MONTHS)})", "B": f"({'|'.join(_MONTHS)})",
     "a": f"({'|'.join(name[:3] for name in _DAYS)})", "A": f"({'|'.join(_DAYS)})",
@@ -120,8 +120,10 @@ class Compiler(PySparkCompiler):
         return self.if_(matches, self._try(written, dt.Timestamp()), sge.Null())
 
     def _year(self, found: dict[str, Any]) -> sge.Expression | str:
-        if "Y" in found or "y" not in found:
-            return found.get("Y", "1900")
+        if "Y" in found:
+            return self.f.anon.lpad(found["Y"], sge.convert(4), sge.convert("0"))
+        if "y" not in found:
+            return "1900"
         year = self._try(found["y"], dt.int32)
         return self.cast(self.if_(year < 69, year + 2000, year + 1900), dt.string)
 
@@ -178,17 +180,26 @@ class Compiler(PySparkCompiler):
         plain = self._replaced(exact, r"(\.\d+?)0*$", "$1")
         short = self._replaced(self._replaced(java, r"\.0E", "E"), r"E(-?)(\d)$", "E$10$2")
         scientific = self._replaced(self._replaced(short, "E-", "e-"), r"E", "e+")
-        cases = [(self.f.anon.instr(java, sge.convert("E")).eq(0), java), ((size >= 1e-4) & (size < 1e16), plain)]
+        endless = self._replaced(java, "Infinity", "inf")
+        cases = [(self.f.anon.instr(java, sge.convert("E")).eq(0), endless), ((size >= 1e-4) & (size < 1e16), plain)]
         return sge.Case(ifs=[self.if_(condition, text) for condition, text in cases], default=scientific)
 
     def _replaced(self, text: sge.Expression, pattern: str, by: str) -> sge.Expression:
         return self.f.anon.regexp_replace(text, sge.convert(pattern), sge.convert(by))
+
+    def visit_NonNullLiteral(self, op: ops.Literal, *, value: Any, dtype: dt.DataType) -> sge.Expression | None:
+        # 0.5 alone would be a decimal, and what is calculated with it cut to a few places.
+        literal: sge.Expression | None = super().visit_NonNullLiteral(op, value=value, dtype=dtype)
+        return self.cast(literal, dtype) if dtype.is_floating() else literal
 
     def visit_IsNull(self, op: ops.IsNull, *, arg: sge.Expression) -> sge.Expression:
         return arg.is_(sge.Null())
 
     def visit_NotNull(self, op: ops.NotNull, *, arg: sge.Expression) -> sge.Expression:
         return arg.is_(sg.not_(sge.Null()))
+
+    def visit_IsInf(self, op: ops.IsInf, *, arg: sge.Expression) -> sge.Expression:
+        return self.f.anon.abs(arg).eq(self.cast(sge.convert("Infinity"), dt.float64))
 
     def visit_FloorDivide(self, op: ops.FloorDivide, *, left: sge.Expression, right: sge.Expression) -> sge.Expression:
         if not (op.left.dtype.is_integer() and op.right.dtype.is_integer()):
