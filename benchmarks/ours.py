@@ -13,17 +13,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC
 from pathlib import Path
+from time import perf_counter
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from benchmarks.window_counts import Count, Question, read_question
 from propensity.config import Study, load_study
 from propensity.data.tables import Tables, open_tables
-from propensity.features.matrix import Rows, build_frame, feature_blocks, unswept_columns
+from propensity.features.matrix import Rows, build_frame, feature_blocks, what_to_sweep
 from propensity.features.plan import FeaturePlan, learn_plan
+from propensity.features.records import sorted_batches
+from propensity.features.stored import matrix_schema, matrix_table, write_matrix_by_workers
+from propensity.features.sweep import read_ahead, sweep_blocks
+from propensity.files import write_row_groups
 from propensity.samples import express
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -98,21 +102,58 @@ def ours_in_memory(prepared: Prepared, question: Question) -> pd.DataFrame:
 
 def ours_as_parquet(prepared: Prepared, question: Question, file: Path) -> None:
     """The same as Parquet, block by block as the sweep gives them."""
-    plan, rows = prepared.plan, Rows.of(_cohorts(question), [cutoff.replace(tzinfo=UTC) for cutoff in question.cutoffs])
-    keys = pa.schema([("customer_id", pa.string()), ("cutoff", pa.timestamp("us"))])
-    schema = pa.schema([*keys, *[(name, pa.float32()) for name in plan.names]])
-    with _open(prepared.study, question) as tables, pq.ParquetWriter(file, schema) as writer:
-        beside, _ = unswept_columns(tables, plan, rows)
-        for start, block in feature_blocks(tables, plan, rows, beside=beside):
-            of_block = rows.keys.iloc[start : start + len(block)]
-            columns = [of_block["customer_id"], of_block["cutoff"], *block.T]
-            writer.write_table(pa.table([pa.array(column) for column in columns], schema=schema))
+    with _open(prepared.study, question) as tables:
+        _write(tables, prepared.plan, _rows(question), file)
 
 
-def spark_local(question: Question) -> tuple[float, float] | None:
-    """Seconds on Spark local[2], and the share of them spent in the kernel; None where it is not measured."""
-    del question
-    return None
+def _rows(question: Question) -> Rows:
+    return Rows.of(_cohorts(question), [cutoff.replace(tzinfo=UTC) for cutoff in question.cutoffs])
+
+
+def _write(tables: Tables, plan: FeaturePlan, rows: Rows, file: Path) -> None:
+    keys = pa.table({"customer_id": pa.array(rows.keys["customer_id"]), "cutoff": pa.array(rows.keys["cutoff"])})
+    keys, schema = keys.combine_chunks(), matrix_schema(plan, keys.schema)
+    none = pd.DataFrame(index=rows.keys.index)
+    blocks = feature_blocks(tables, plan, rows, beside=none)
+    parts = (matrix_table(plan, block, keys.slice(start, len(block)).columns, schema) for start, block in blocks)
+    write_row_groups(read_ahead(parts), file, schema=schema)
+
+
+@dataclass(frozen=True)
+class SparkTimes:
+    """Seconds from opened tables to Parquet, on Spark local[2] and here, and seconds of the kernel alone."""
+
+    spark: float
+    here: float
+    kernel: float
+
+    @property
+    def kernel_share(self) -> float:
+        """The kernel's part of what Spark's two threads had."""
+        return self.kernel / (2 * self.spark)
+
+
+def spark_local(question: Question) -> SparkTimes:
+    """The same matrix on Spark's workers. Starting Spark and looking at the tables is not in the time."""
+    prepared, rows = prepare(question), _rows(question)
+    keys = pa.table({"customer_id": pa.array(rows.keys["customer_id"]), "cutoff": pa.array(rows.keys["cutoff"])})
+    none = pd.DataFrame(index=rows.keys.index)
+    spark = prepared.study.data.model_copy(update={"engine": "spark"})
+    with open_tables(spark, Path(spark.source), express=express) as tables, tempfile.TemporaryDirectory() as folder:
+        started = perf_counter()
+        write_matrix_by_workers(tables, prepared.plan, rows, beside=none, extra=keys, folder=Path(folder) / "matrix")
+        on_spark = perf_counter() - started
+    with _open(prepared.study, question) as tables, tempfile.TemporaryDirectory() as folder:
+        started = perf_counter()
+        _write(tables, prepared.plan, rows, Path(folder) / "matrix.parquet")
+        here = perf_counter() - started
+        columns = tuple(column for records in prepared.plan.records for column in records.columns)
+        roles, sweep = what_to_sweep(tables, prepared.plan, rows, columns)
+        batches = list(sorted_batches(tables, roles, until=max(rows.cutoffs), codes=tables.codes))
+        started = perf_counter()
+        for _ in sweep_blocks(batches, sweep, rows.code, rows.cutoff):
+            pass
+        return SparkTimes(spark=on_spark, here=here, kernel=perf_counter() - started)
 
 
 # -----------------------------------------------------------------------------------------------------------------
