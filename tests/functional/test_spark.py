@@ -212,18 +212,21 @@ def test_a_digest_sees_every_row_and_no_order(spark: Source) -> None:
 
 @pytest.fixture
 def shop(tmp_path: Path) -> Path:
+    folder = tmp_path / "odd {a} 50% ü"
+    folder.mkdir()
     for name, text in {
         "jan": "line,product,price,day\n1,01,2.50,2025-01-02\n2,02,3,2025-01-01\n3,99,1,2025-01-01\n",
         "feb": "price,line,product,day\n4,4,01,2025-02-01\n",
         "products": 'id,name,price\n01,"tea, ""green""\nloose",9\n02,,9\n',
+        "alike": "a,a, b ,,a\n3,4,5,6,7\n",
         "numbered": "a\n" + "\n".join(f"v{n}" for n in range(1, 3001)) + "\n",
     }.items():
-        (tmp_path / f"{name}.csv").write_text(text, encoding="utf-8")
-    (tmp_path / "marked.csv").write_bytes("\ufeffKey No;Größe;select\r\n1;2;3\r\n".encode())
-    (tmp_path / "many parts").mkdir()
+        (folder / f"{name}.csv").write_text(text, encoding="utf-8")
+    (folder / "marked.csv").write_bytes("\ufeffKey No;Größe;select\r\n1;2;3\r\n".encode())
+    (folder / "many parts").mkdir()
     for part in (1, 2):
-        pd.DataFrame({"a": [part]}).to_parquet(tmp_path / "many parts" / f"part-{part}.parquet")
-    return tmp_path
+        pd.DataFrame({"a": [part]}).to_parquet(folder / "many parts" / f"part-{part}.parquet")
+    return folder
 
 
 def test_tables_made_out_of_others_are_the_same(spark: Source, shop: Path) -> None:
@@ -242,7 +245,7 @@ def test_tables_made_out_of_others_are_the_same(spark: Source, shop: Path) -> No
         "marks": {"file": "marked.csv", "csv": {"separator": ";"}},
         "named": {"file": "jan.csv", "csv": {"header": False}, "columns": ["a", "b", "c", "d"]},
     }
-    for name in [*tables, "many parts", "products"]:
+    for name in [*tables, "many parts", "products", "alike"]:
         duck, of_spark = on_both(lambda engine, name=name: plain(rows(shop, name, engine, tables=tables)))  # type: ignore[misc]
         pd.testing.assert_frame_equal(of_spark, duck)
     counted = rows(shop, "counted", "spark", tables=tables)
@@ -533,7 +536,7 @@ def test_a_session_of_our_own_is_quiet_and_leaves_nothing_behind(
     done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=300, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     lines = done.stdout.splitlines()
-    assert lines[0].startswith("2 local[1] 1g 4.")
+    assert lines[0].startswith("2 local[1] 1024m 4.")
     assert lines[1] == "True UTC"
     assert lines[:2] == lines[2:]
     assert [line for line in done.stderr.splitlines() if "incubator" not in line] == []

@@ -122,7 +122,11 @@ class Source(ABC):
         self._made: dict[str, ir.Table] = {}
         self._as_text: set[str] = set()
         self._folder = tempfile.TemporaryDirectory(prefix="propensity-")
-        self.connection = self._connect(memory_limit)
+        try:
+            self.connection = self._connect(memory_limit)
+        except BaseException:
+            self._folder.cleanup()
+            raise
         try:
             self._found = self._find_tables()
         except BaseException:

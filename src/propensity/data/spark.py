@@ -1,7 +1,10 @@
 """Sources that Spark reads: a folder of Parquet or CSV, or the tables of its catalogue. Needs pyspark and Java."""
 
 import functools
+import re
 from collections.abc import Callable, Iterator, Sequence
+from csv import Error as CsvError
+from csv import reader
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ from pyspark import StorageLevel
 from pyspark.errors import PySparkException
 from pyspark.sql import DataFrame, SparkSession, functions
 from pyspark.sql.pandas.types import from_arrow_schema
+from pyspark.sql.types import StringType, StructField, StructType
 
 from propensity.config import CsvSpec
 from propensity.data.connect import BatchFunction, Source, require_empty, require_source
@@ -27,7 +31,7 @@ from propensity.data.spark_session import (
     start_session,
 )
 from propensity.data.spark_sql import SparkBackend, quoted
-from propensity.errors import DataError
+from propensity.errors import ConfigError, DataError
 
 
 class SparkSource(Source):
@@ -94,7 +98,7 @@ class SparkSource(Source):
                 functools.partial(_run, function, schema), from_arrow_schema(schema, prefer_timestamp_ntz=True)
             )
             # One file a partition: were it cut, a customer's rows could lie in two.
-            made.write.option("maxRecordsPerFile", 0).mode("append").parquet(folder.absolute().as_uri())
+            made.write.option("maxRecordsPerFile", 0).mode("append").parquet(f"file://{folder.absolute()}")
         for leftover in [*folder.glob("_SUCCESS"), *folder.glob(".*.crc")]:
             leftover.unlink()
 
@@ -108,7 +112,12 @@ class SparkSource(Source):
             self._session = start_session(self._address, folder=folder, memory_limit=memory_limit)
         else:
             self._session = SparkSession.active()
-        self._before = configure(self._session, self._address)
+        try:
+            self._before = configure(self._session, self._address)
+        except Exception as error:
+            if self._is_ours:
+                self._session.stop()
+            raise ConfigError(f"data.source: Spark refuses a setting: {first_line(error)}") from None
         connection = SparkBackend()
         connection.do_connect(self._session)
         return connection
@@ -138,8 +147,9 @@ class SparkSource(Source):
 
     def _read_parquet(self, path: str) -> ir.Table:
         try:
-            frame = self._session.read.parquet(Path(path).absolute().as_uri() if "*" not in path else path)
-            nanoseconds = _nanosecond_columns(Path(path))
+            files = [Path(path)] if Path(path).exists() else sorted(Path(path).parent.glob(Path(path).name))
+            frame = self._session.read.parquet(*[_location(file) for file in files])
+            nanoseconds = _nanosecond_columns(files[0])
         except Exception as error:
             raise DataError(f"{path}: not a readable Parquet file ({first_line(error)}).") from None
         for column, zoned in nanoseconds.items():
@@ -150,32 +160,43 @@ class SparkSource(Source):
         return self._table_of(frame, Path(path).stem.replace("*", "files"))
 
     def _read_text(self, path: Path, csv: CsvSpec, columns: tuple[str, ...]) -> ir.Table:
-        reader = self._session.read.options(
-            sep=csv.separator,
-            header=csv.header,
-            quote='"',
-            escape='"',
-            multiLine=True,
-            mode="FAILFAST",
-            inferSchema=False,
-        )
-        try:
-            frame = reader.csv(path.absolute().as_uri())
-        except Exception as error:
-            raise DataError(f"{path}: cannot be read as delimited text: {first_line(error)}") from None
-        if columns and len(columns) != len(frame.columns):
+        # Named here: where Spark finds the names out, it takes brackets in the path for a pattern.
+        names = _first_line_values(path, csv)
+        if columns and len(columns) != len(names):
             raise DataError(
-                f"{path}: {len(columns)} names under 'columns' for {len(frame.columns)} columns. Name every column."
+                f"{path}: {len(columns)} names under 'columns' for {len(names)} columns. Name every column."
             )
-        return self._table_of(frame.toDF(*columns) if columns else frame, path.stem)
+        options = self._session.read.options(
+            sep=csv.separator, header=csv.header, quote='"', escape='"', multiLine=True, mode="FAILFAST"
+        )
+        fields = [StructField(name, StringType()) for name in columns or names]
+        return self._table_of(options.schema(StructType(fields)).csv(_location(path)), path.stem)
 
 
-def _nanosecond_columns(path: Path) -> dict[str, bool]:
-    """The columns of nanoseconds in Parquet files, which Spark reads as whole numbers, and whether they have a zone."""
-    first = next(iter(sorted(path.parent.glob(path.name))))
+def _first_line_values(path: Path, csv: CsvSpec) -> list[str]:
+    """The names of a text file's columns; made up where it has none, as DuckDB does."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as lines:
+            values = next(reader(lines, delimiter=csv.separator), [])
+    except (OSError, UnicodeDecodeError, CsvError) as error:
+        raise DataError(f"{path}: cannot be read as delimited text: {first_line(error)}") from None
+    if not values:
+        raise DataError(f"{path}: cannot be read as delimited text: the first line is empty.")
+    names = [value.strip() if csv.header and value.strip() else f"column{i}" for i, value in enumerate(values)]
+    before = [names[:i].count(name) for i, name in enumerate(names)]
+    return [f"{name}_{count}" if count else name for name, count in zip(names, before, strict=True)]
+
+
+def _location(path: Path) -> str:
+    """A file as Spark looks for it: it would take brackets for a pattern."""
+    return "file://" + re.sub(r"([][{}*?\\])", r"\\\1", str(path.absolute()))
+
+
+def _nanosecond_columns(file: Path) -> dict[str, bool]:
+    """A Parquet file's columns of nanoseconds, which Spark reads as whole numbers, and whether they have a zone."""
     return {
         field.name: field.type.tz is not None
-        for field in pq.read_schema(first)
+        for field in pq.read_schema(file)
         if pa.types.is_timestamp(field.type) and field.type.unit == "ns"
     }
 

@@ -4,6 +4,7 @@ import argparse
 import atexit
 import functools
 import os
+import re
 import shlex
 import shutil
 import sys
@@ -112,7 +113,8 @@ def start_session(address: SparkAddress, *, folder: Path, memory_limit: str | No
         _require_java()
         asked = {**({"spark.master": address.master} if address.master else {}), **address.settings}
         wanted = {**_submit_settings(os.environ.get("PYSPARK_SUBMIT_ARGS", "")), **asked}
-        for key, value in {**_defaults(folder, memory_limit), **wanted}.items():
+        defaults = _defaults(wanted.get("spark.master", "local[*]"), folder, memory_limit)
+        for key, value in {**defaults, **wanted}.items():
             builder = builder.config(key, value)
     try:
         return builder.getOrCreate()
@@ -148,34 +150,35 @@ def _scratch() -> Path:
     return folder
 
 
-def _defaults(folder: Path, memory_limit: str | None) -> dict[str, str]:
-    """Settings of a session of our own on this machine; the environment and the address may say otherwise."""
+def _defaults(master: str, folder: Path, memory_limit: str | None) -> dict[str, str]:
+    """Settings of a session of our own; the environment and the address may say otherwise."""
     log4j = _scratch() / "log4j2.properties"
     log4j.write_text(_LOG4J, encoding="utf-8")
-    return {
-        "spark.master": "local[*]",
+    settings = {
+        "spark.master": master,
         "spark.app.name": "propensity",
         "spark.driver.memory": _driver_memory(memory_limit),
         "spark.driver.maxResultSize": "0",
-        "spark.driver.host": "127.0.0.1",
-        "spark.driver.bindAddress": "127.0.0.1",
         "spark.driver.extraJavaOptions": f"-Dlog4j2.configurationFile={log4j.as_uri()}",
-        "spark.local.dir": str(_scratch()),
         "spark.sql.warehouse.dir": str(folder / "warehouse"),
         "spark.sql.catalogImplementation": "in-memory",
-        "spark.sql.shuffle.partitions": str(max(16, 4 * (os.cpu_count() or 4))),
         "spark.sql.adaptive.enabled": "true",
         "spark.sql.execution.arrow.maxRecordsPerBatch": "65536",
         "spark.log.level": "FATAL",  # what goes wrong is told as an error, once
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
     }
+    if master.startswith("local"):
+        settings["spark.driver.host"] = settings["spark.driver.bindAddress"] = "127.0.0.1"
+        settings["spark.local.dir"] = str(_scratch())
+        settings["spark.sql.shuffle.partitions"] = str(max(16, 4 * (os.cpu_count() or 4)))
+    return settings
 
 
 def _driver_memory(limit: str | None) -> str:
     """DuckDB's way of writing a memory limit as Spark's; without one, half of the machine's memory."""
-    if limit:
-        return limit.strip().lower().replace(" ", "").removesuffix("b").removesuffix("i")
+    if limit and (given := re.fullmatch(r"\s*([\d.]+)\s*([mgt])i?b?\s*", limit.lower())):
+        return f"{int(float(given[1]) * {'m': 1, 'g': 2**10, 't': 2**20}[given[2]])}m"  # Java takes no fractions
     total = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return f"{max(1024, total // 2**21)}m"
 

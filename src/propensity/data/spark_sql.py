@@ -45,7 +45,7 @@ _DIRECTIVES = {
 _OVERLAP_MICROSECONDS = 3 * 3_600_000_000  # longer than any clock was ever set back
 
 
-class _SqlTypes(SqlType):
+class _SqlTypes(SqlType):  # type: ignore[misc]
     @classmethod
     def _from_ibis_Timestamp(cls, dtype: dt.Timestamp) -> sge.DataType:
         kind = sge.DataType.Type.TIMESTAMPNTZ if dtype.timezone is None else sge.DataType.Type.TIMESTAMPTZ
@@ -72,7 +72,7 @@ def strptime_pattern(form: str) -> tuple[str, list[str]]:
     return f"(?i)^\\s*{pattern}\\s*$", fields
 
 
-class Compiler(PySparkCompiler):
+class Compiler(PySparkCompiler):  # type: ignore[misc]
     """Ibis's compiler for Spark, where DuckDB's meaning differs from Spark's."""
 
     __slots__ = ()
@@ -254,7 +254,7 @@ def quoted(name: str) -> str:
     return f"`{name.replace('`', '``')}`"
 
 
-class SparkBackend(Backend):
+class SparkBackend(Backend):  # type: ignore[misc]
     """Ibis's back end for Spark with DuckDB's meaning, and Arrow in place of pandas on the way in and out."""
 
     compiler = Compiler()
