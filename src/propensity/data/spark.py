@@ -42,8 +42,6 @@ class SparkSource(Source):
 
     has_workers = True
 
-    has_workers = True
-
     def close(self) -> None:
         """Stop the session if it is ours; else leave it as it was found."""
         if self._is_ours:

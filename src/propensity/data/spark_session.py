@@ -137,8 +137,8 @@ def _require_java() -> None:
     home = os.environ.get("JAVA_HOME")
     if not (shutil.which("java") or (home and (Path(home) / "bin" / "java").exists())):
         raise EnvironmentFailedError(
-            "data.engine: Spark needs Java, which is not on the path. Install Java 17 (openjdk-17-jre-headless) beside "
-            "propensity[spark], or set JAVA_HOME."
+            "data.engine: Spark needs Java, which is not on the path. Install Java 17 or 21 (on Debian: "
+            "default-jre-headless) beside propensity[spark], or set JAVA_HOME."
         )
 
 
