@@ -218,7 +218,7 @@ def shop(tmp_path: Path) -> Path:
         "jan": "line,product,price,day\n1,01,2.50,2025-01-02\n2,02,3,2025-01-01\n3,99,1,2025-01-01\n",
         "feb": "price,line,product,day\n4,4,01,2025-02-01\n",
         "products": 'id,name,price\n01,"tea, ""green""\nloose",9\n02,,9\n',
-        "alike": "a,a, b ,,a\n3,4,5,6,7\n",
+        "two-names.größe": "a,a, b ,,a\n3,4,5,6,7\n",
         "numbered": "a\n" + "\n".join(f"v{n}" for n in range(1, 3001)) + "\n",
     }.items():
         (folder / f"{name}.csv").write_text(text, encoding="utf-8")
@@ -245,9 +245,11 @@ def test_tables_made_out_of_others_are_the_same(spark: Source, shop: Path) -> No
         "marks": {"file": "marked.csv", "csv": {"separator": ";"}},
         "named": {"file": "jan.csv", "csv": {"header": False}, "columns": ["a", "b", "c", "d"]},
     }
-    for name in [*tables, "many parts", "products", "alike"]:
+    for name in [*tables, "many parts", "products", "two-names.größe"]:
         duck, of_spark = on_both(lambda engine, name=name: plain(rows(shop, name, engine, tables=tables)))  # type: ignore[misc]
         pd.testing.assert_frame_equal(of_spark, duck)
+    cased = rows(shop, "cased", "spark", tables={"cased": {"union": "jan", "compute": {"Product": "product"}}})
+    assert (cased["Product"] == cased["product"]).all()
     counted = rows(shop, "counted", "spark", tables=tables)
     assert (counted["a"] == [f"v{n}" for n in counted["n"]]).all()
 

@@ -138,7 +138,7 @@ class SparkSource(Source):
         return self._table_of(self._session.table(".".join(quoted(part) for part in path if part)), table.name)
 
     def _table_of(self, frame: DataFrame, name: str) -> ir.Table:
-        view = gen_name(f"propensity_{name}")
+        view = gen_name(f"propensity_{re.sub(r'[^A-Za-z0-9_]', '_', name)}")
         frame.createOrReplaceTempView(view)
         self._views.append(view)
         return self.connection.table(view)
@@ -155,7 +155,7 @@ class SparkSource(Source):
             # To the nearest microsecond, as DuckDB has it.
             instant = functions.expr(f"timestamp_micros(({count} + 500L - pmod({count} + 500L, 1000L)) div 1000L)")
             frame = frame.withColumn(column, instant if zoned else instant.cast("timestamp_ntz"))
-        return self._table_of(frame, Path(path).stem.replace("*", "files"))
+        return self._table_of(frame, Path(path).stem)
 
     def _read_text(self, path: Path, csv: CsvSpec, columns: tuple[str, ...]) -> ir.Table:
         # Named here: where Spark finds the names out, it takes brackets in the path for a pattern.
