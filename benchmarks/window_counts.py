@@ -14,6 +14,8 @@ import duckdb
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from propensity.data.market import cutoff_day
 from propensity.data.simulate import simulate
@@ -162,11 +164,18 @@ def make_market(folder: Path, *, customers: int) -> Path:
     market = folder / f"market-{customers}-{PERIODS}"
     if not market.exists():
         simulate(market, customers=customers, periods=PERIODS)
-        events, by_time = market / "events.parquet", market / "by_time.parquet"
-        with duckdb.connect() as connection:
-            connection.read_parquet(str(events)).order("occurred_at").write_parquet(str(by_time))
-        by_time.replace(events)
+        _lay_down_by_time(market / "events.parquet")
     return market
+
+
+def _lay_down_by_time(events: Path) -> None:
+    """The same rows in the same types (texts with few values stay dictionaries), sorted by time."""
+    schema, by_time = pq.read_schema(events), events.with_name("by_time.parquet")
+    with duckdb.connect() as connection, pq.ParquetWriter(by_time, schema) as writer:
+        for batch in connection.read_parquet(str(events)).order("occurred_at").to_arrow_reader(1_000_000):
+            columns = [batch.column(field.name).cast(field.type) for field in schema]
+            writer.write_batch(pa.record_batch(columns, schema=schema))
+    by_time.replace(events)
 
 
 def read_question(market: Path, *, cutoffs: int, memory_limit: str) -> Question:

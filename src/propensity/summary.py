@@ -23,6 +23,7 @@ from propensity.temporal import format_instant
 from propensity.training import Training
 
 PACKAGES = ("propensity", "numpy", "pandas", "scikit-learn", "lightgbm", "shap", "mlflow", "duckdb", "ibis-framework")
+_CATALOGUED = ("name", "description", "group", "window", "source", "kind", "unit", "missing_share", "typical")
 _SAMPLE = 2_000
 """Rows that importance and SHAP's plots are computed from."""
 
@@ -192,6 +193,7 @@ def build_report(
         "curves": curves(evaluation.predictions, names),
         "capacity": {"share": share, "count": rows_at(share, test)},
         "importance": importance,
+        "features": [{name: feature[name] for name in _CATALOGUED} for feature in bundle.plan.catalogue()],
         "figures": {
             "shap_summary": _data_uri(figures["shap_summary"]),
             "shap_dependence": [_data_uri(png) for name, png in figures.items() if name != "shap_summary"],

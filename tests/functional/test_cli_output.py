@@ -1,5 +1,6 @@
 """What is printed: readable at any width for people, valid JSON with the same facts for machines."""
 
+import html
 import json
 
 import pandas as pd
@@ -97,6 +98,35 @@ def test_features_are_told_in_plain_words(propensity, trained):
     catalogue = trained.read("features.json")
     assert f"{len(catalogue)} features" in answer.out
     assert all(feature["name"] in answer.out for feature in catalogue)
+
+
+def test_the_catalogue_is_in_the_report(trained):
+    catalogue, report = trained.read("features.json"), trained.read("report.json")
+    told = ("name", "description", "window", "source", "kind", "missing_share")
+    assert [[row[key] for key in told] for row in report["features"]] == [
+        [row[key] for key in told] for row in catalogue
+    ]
+    page = html.unescape((trained.folder / "report.html").read_text(encoding="utf-8"))
+    table = page[page.index("Every feature that the models were given") :]
+    for row in catalogue:
+        assert f"<code>{row['name']}</code></th><td><bdi>{row['description']}</bdi></td>" in table
+
+
+def test_the_labelled_matrix_is_written_whole(propensity, trained, tmp_path):
+    answer = propensity("features", trained.study, "--out", tmp_path / "matrix.parquet", "--json")
+    assert answer.code == 0, answer.err
+    matrix = pd.read_parquet(tmp_path / "matrix.parquet")
+    assert answer.json["rows"] == len(matrix)
+    predicted = pd.read_parquet(trained.folder / "predictions.parquet")
+    test_rows = matrix[matrix["split"] == "test"]
+    assert sorted(test_rows["customer_id"]) == sorted(predicted["customer_id"])
+    assert test_rows["label"].sum() == predicted["label"].sum()
+    assert set(matrix.columns) >= {feature["name"] for feature in trained.read("features.json")}
+    assert matrix["region"].dropna().isin(["north", "south", "east", "west"]).all()  # as texts, not as numbers
+    wrong = propensity("features", trained.study, "--out", tmp_path / "matrix.csv")
+    assert wrong.code == 2
+    assert "does not end in .parquet" in wrong.err
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["matrix.parquet"]
 
 
 def test_progress_goes_to_the_error_stream(quick):
