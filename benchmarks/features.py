@@ -5,9 +5,10 @@
 Simulates a market once (200,000 customers over 38 periods of 30 days: about 20 million events), and asks everybody for
 the same counts of events for every customer at 12 cutoffs. Each peer's numbers are first compared with ours: one
 number that differs stops the benchmark. Then all take turns, `--repeats` times; the table shows medians, and every
-ratio is of two medians of this run. Slow peers run on 3 of the cutoffs, scaled up. Everybody has two threads; every
-DuckDB has the same memory limit. Spark is compared with DuckDB on a tenth of the customers, from opened tables to
-Parquet, its start not counted. `--large` also measures peak memory at 1,000,000 customers with 2 GB for the sort.
+ratio is of two medians of this run. Slow peers run on 3 of the cutoffs, scaled up. On a machine with two cores
+everybody has two threads; every DuckDB has the same memory limit. Spark is compared with DuckDB on a tenth of the
+customers, from opened tables to Parquet, its start not counted. `--large` also measures peak memory at 1,000,000
+customers with 2 GB for the sort.
 """
 
 import os

@@ -147,8 +147,7 @@ def spark_local(question: Question) -> SparkTimes:
         started = perf_counter()
         _write(tables, prepared.plan, rows, Path(folder) / "matrix.parquet")
         here = perf_counter() - started
-        columns = tuple(column for records in prepared.plan.records for column in records.columns)
-        roles, sweep = what_to_sweep(tables, prepared.plan, rows, columns)
+        roles, sweep = what_to_sweep(tables, prepared.plan, rows, prepared.plan.swept_columns)
         batches = list(sorted_batches(tables, roles, until=max(rows.cutoffs), codes=tables.codes))
         started = perf_counter()
         for _ in sweep_blocks(batches, sweep, rows.code, rows.cutoff):

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from propensity.errors import EnvironmentFailedError, PropensityError
+from propensity.errors import EnvironmentFailedError, InputError, PropensityError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -100,6 +100,8 @@ def check(
             found = api.audit(study, model=model, runs=runs, tracking_uri=tracking_uri, progress=progress)
         _show_audit(found, as_json=as_json)
         raise typer.Exit(code=1 if found.is_proven else 0)
+    if model or runs or tracking_uri:
+        raise InputError("--model, --runs, --tracking-uri: they say whose scores --leaks looks at. Add --leaks.")
     with _progress() as progress:
         result = api.check(study, progress=progress)
     if as_json:
@@ -159,7 +161,7 @@ def features(
         with _progress() as progress:
             written = api.write_matrix(study, out, progress=progress)
         if as_json:
-            _print_json({"file": str(out), "rows": written.rows, "features": written.features})
+            _print_json({**{k: v for k, v in vars(written).items() if k != "path"}, "file": str(out)})
             return
         typer.echo(f"{written.rows:,} rows, {written.features:,} features: {written.path}")
         _warn(written.warnings)

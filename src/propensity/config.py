@@ -172,7 +172,11 @@ class CustomersSpec(Spec):
     def _names_are_free(cls, value: Attributes) -> Attributes:
         names = [attribute.feature_name(name) for name, attribute in value.items()]
         _require_free(
-            [*value, *names], ("customer_id", "known_from", "first_known", "tenure_days", "code", "row_position")
+            [*value, *names],
+            (
+                *("customer_id", "known_from", "first_known", "tenure_days", "code", "row_position"),
+                *("cutoff", "split", "label"),
+            ),
         )
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two attributes would be the feature {twice[0]!r}: remove one, or name its 'feature'")
@@ -595,13 +599,19 @@ class Study(Spec):
         attributes = {name for role in roles.values() if role for name in role.attributes}
         for name in self.features.cross:
             require(name in attributes, f"'{name}' is no attribute of events or purchases", ("features", "cross"))
-        if self.data.events and not self.data.events.value and self.features.events != EVENT_MEASURES:
-            for measure in VALUE_MEASURES:
-                require(
-                    measure not in self.features.events,
-                    f"'{measure}' of events needs their value: name its column under data.events.value",
-                    ("features", "events"),
-                )
+        columns = {
+            "events": ("value", self.data.events and self.data.events.value),
+            "purchases": ("amount", self.data.purchases and self.data.purchases.amount),
+        }
+        for name, (column, given) in columns.items():
+            wanted = getattr(self.features, name)
+            if name in self.features.model_fields_set and roles[name] and not given and wanted != EVENT_MEASURES:
+                for measure in VALUE_MEASURES:
+                    require(
+                        measure not in wanted,
+                        f"'{measure}' of {name} needs their {column}: name its column under data.{name}.{column}",
+                        ("features", name),
+                    )
         require(
             not (self.is_snapshot and self.features.custom), "a snapshot has no custom features", ("features", "custom")
         )

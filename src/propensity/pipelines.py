@@ -545,6 +545,8 @@ def write_matrix(study: Study, out: Path, *, now: datetime, progress: Progress =
         raise InputError("--out: a snapshot study's rows are its features already. Use its own file.")
     if out.suffix != ".parquet":
         raise InputError(f"--out: {out.name} does not end in .parquet. Choose such a name.")
+    if out.exists() and (study.data.on_spark or out.is_dir()):
+        raise InputError(f"--out: {out} exists already. Remove it, or choose another name.")
     with open_study(study, today=now) as tables:
         labelled = labelled_rows(tables, study, progress=progress)
         plan, rows = labelled.plan, labelled.rows

@@ -282,7 +282,7 @@ def _naive(cutoff: datetime) -> datetime:
 
 def select_columns(frame: Frame, plan: FeaturePlan) -> Frame:
     """The frame with the plan's columns only, as one block."""
-    X = pd.DataFrame(np.ascontiguousarray(frame.X[plan.names].to_numpy()), columns=plan.names)
+    X = pd.DataFrame(np.ascontiguousarray(frame.X[plan.names].to_numpy()), columns=plan.names, copy=False)
     return Frame(X=X, keys=frame.keys, y=frame.y, unseen=frame.unseen)
 
 

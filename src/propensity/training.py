@@ -407,7 +407,7 @@ def _stack(frames: Sequence[Frame]) -> tuple[Frame, npt.NDArray[np.bool_]]:
     order = np.lexsort((at, scramble(keys["code"].to_numpy(), seed=0)))
     block = np.concatenate([frame.X.to_numpy() for frame in frames])[order]
     stacked = Frame(
-        X=pd.DataFrame(block, columns=frames[0].X.columns),
+        X=pd.DataFrame(block, columns=frames[0].X.columns, copy=False),
         keys=keys.iloc[order].reset_index(drop=True),
         y=np.concatenate([frame.labels for frame in frames])[order],
     )

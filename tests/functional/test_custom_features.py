@@ -10,16 +10,17 @@ import pandas as pd
 import pytest
 
 from propensity.bundle import load_bundle
+from propensity.data import past
 from propensity.errors import ConfigError, DataError
 from propensity.features.custom import load_functions
-from propensity.pipelines import score, train
+from propensity.pipelines import audit, score, train
 from propensity.samples import scoring_frame, temporal_samples
 
 Little = Callable[..., Any]
 
 FEATURES = '''
 """Features of the study's own."""
-import ibis
+import pandas as pd
 
 
 def visits_at_night(past):
@@ -63,6 +64,24 @@ def changes(past):
     return frame.assign(**{f"of_{past.cutoff.month}": 1.0})
 
 
+def nobody(past):
+    return past.customers.select("customer_id").to_pyarrow().to_pandas().assign(a=1.0).iloc[:0]
+
+
+def strangers_too(past):
+    """Customers who are in no table are passed over."""
+    frame = past.customers.select("customer_id").to_pyarrow().to_pandas().assign(known=1.0)
+    return pd.concat([frame, pd.DataFrame({"customer_id": ["x1", "x2"], "known": [5.0, float("inf")]})])
+
+
+def other_keys(past):
+    return pd.DataFrame({"customer_id": [1, 2, 3], "a": [1.0, 2.0, 3.0]})
+
+
+def a_label(past):
+    return past.customers.select("customer_id").to_pyarrow().to_pandas().assign(label=1.0)
+
+
 seven = 7
 '''
 
@@ -90,15 +109,6 @@ def write(little_study: Little, *functions: str) -> Any:
     written = little_study(changes, customers=CUSTOMERS, events=EVENTS, purchases=PURCHASES)
     (written.path.parent / "own_features.py").write_text(FEATURES, encoding="utf-8")
     return written
-
-
-@pytest.fixture(autouse=True)
-def _forget_the_module(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each study has an `own_features` of its own."""
-    import sys
-
-    monkeypatch.delitem(sys.modules, "own_features", raising=False)
-    monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
 
 def test_a_function_gives_a_feature_as_of_each_cutoff(little_study: Little) -> None:
@@ -155,6 +165,8 @@ def test_scoring_builds_the_same_rows_as_training(little_study: Little) -> None:
         ("not_a_table", DataError, "gave int, not a DataFrame or ibis Table with 'customer_id'"),
         ("fails", DataError, "fails as of 2025-01-01 00:00 UTC failed: KeyError: 'no such thing'"),
         ("changes", DataError, r"gave other columns than on train: \['of_1', 'of_3'\]"),
+        ("other_keys", DataError, "none of the 3 customers that own_features:other_keys gave is known"),
+        ("a_label", DataError, r"two columns would be called \['label'\]"),
         ("missing", ConfigError, "there is no function 'missing' in 'own_features'"),
         ("seven", ConfigError, "there is no function 'seven'"),
     ],
@@ -163,6 +175,40 @@ def test_what_a_function_must_not_do(function: str, error: type[Exception], mess
     study = write(little_study, function)
     with study.open() as tables, pytest.raises(error, match=message):
         temporal_samples(tables, study.load())
+
+
+def test_nobody_and_strangers(little_study: Little) -> None:
+    study = write(little_study, "nobody", "strangers_too")
+    with study.open() as tables:
+        samples = temporal_samples(tables, study.load(), always=["a", "known"])
+    assert samples.train.X["a"].isna().all()
+    assert (samples.train.X["known"] == 1).all()
+
+
+def test_another_study_s_module_of_the_same_name_is_another(little_study: Little) -> None:
+    one, other = write(little_study, "visits_at_night"), write(little_study, "visits_at_night")
+    changed = FEATURES.replace("hour() < 6", "hour() < 1")
+    (other.path.parent / "own_features.py").write_text(changed, encoding="utf-8")
+    loaded = [load_functions(["own_features:visits_at_night"], beside=study.path) for study in (one, other)]
+    codes = [functions["own_features:visits_at_night"].code for functions in loaded]
+    assert codes[0] != codes[1]
+    with other.open() as tables:
+        samples = temporal_samples(tables, other.load(), always=["nights"])
+    assert samples.train.X["nights"].isna().all()  # nobody before one o'clock
+
+
+def test_the_audit_looks_at_features_of_the_study_s_own(little_study: Little, monkeypatch: pytest.MonkeyPatch) -> None:
+    study = write(little_study, "visits_at_night").load()
+    honest = audit(study, today=datetime(2026, 1, 1, tzinfo=UTC))
+    assert honest.verdict != "leak proven"
+    assert len(honest.trials) > 0
+    assert honest.trials["identical"].all()
+    # The door left open: the function is given all rows at each cutoff.
+    monkeypatch.setattr(past, "became_known", lambda records, *, since, before: records)
+    leaking = audit(study, today=datetime(2026, 1, 1, tzinfo=UTC))
+    assert leaking.verdict == "leak proven"
+    proven = leaking.findings[leaking.findings["level"] == "proven"]
+    assert proven["text"].str.contains("visits at night|nights").any()
 
 
 def test_a_module_that_is_not_there(tmp_path: Path) -> None:

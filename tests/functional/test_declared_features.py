@@ -14,7 +14,7 @@ import pytest
 
 from propensity.cohort import draw_cohort
 from propensity.config import EVENT_MEASURES
-from propensity.errors import ConfigError
+from propensity.errors import ConfigError, DataError
 from propensity.features.matrix import build_frame
 from propensity.features.plan import FeaturePlan, learn_plan
 from propensity.samples import express
@@ -153,6 +153,19 @@ SAID = {
 }
 
 
+def test_roles_need_not_have_the_same_number_of_categories(little_study: Little) -> None:
+    changes = {
+        "data": {"events": {"attributes": ["channel"]}, "recorded_until": "2025-07-01"},
+        "features": {"windows": ["30d"], "events": ["distinct"], "purchases": ["distinct", "count"]},
+    }
+    customers = [{"customer_id": f"c{i}"} for i in range(1, 5)]
+    _, X = matrix(little_study(changes, customers=customers, events=events(), purchases=purchases()))
+    names = ["distinct_kind_30d", "distinct_channel_30d", "distinct_products_30d"]
+    assert X.loc["c1", names].tolist() == [2, 2, 1]
+    assert X.loc["c2", names].tolist() == [1, 0, 0]
+    assert X.loc["c4", names].tolist() == [0, 0, 0]
+
+
 def test_a_plan_survives_json(everything: tuple[FeaturePlan, pd.DataFrame]) -> None:
     plan, _ = everything
     assert FeaturePlan.from_dict(json.loads(json.dumps(plan.to_dict()))) == plan
@@ -207,8 +220,38 @@ def test_keys_of_any_type(kind: str, little_study: Little) -> None:
 
 
 @pytest.mark.parametrize(
+    "features",
+    [
+        {"events": [], "purchases": []},
+        {"windows": ["30d"], "events": ["trend"], "purchases": ["trend"]},  # there is no shorter window
+        {"events": ["share"], "purchases": ["share"]},
+    ],
+)
+def test_few_measures_or_none(features: dict[str, Any], little_study: Little) -> None:
+    customers = [{"customer_id": f"c{i}"} for i in range(1, 5)]
+    changes = {"features": features, "data": {"recorded_until": "2025-07-01"}}
+    plan, X = matrix(little_study(changes, customers=customers, events=events(), purchases=purchases()))
+    assert X.columns.tolist() == plan.names
+    assert all(name.startswith("share") for name in plan.names)
+
+
+def test_values_that_cannot_be_read_are_counted_and_refused_above_the_limit(little_study: Little) -> None:
+    odd = events([*EVENTS, ("c1", "2024-12-21 10:00", "visit", "web", "12,5O")]).astype({"minutes": "str"})
+    changes = {"data": {"events": {"value": "minutes"}, "max_unreadable": 0.5, "recorded_until": "2025-07-01"}}
+    customers = [{"customer_id": f"c{i}"} for i in range(1, 5)]
+    written = little_study(changes, customers=customers, events=odd, purchases=purchases())
+    with written.open() as tables:
+        assert tables.warnings == ["events: 1 rows with an unreadable value count without one."]
+    changes["data"]["max_unreadable"] = 0.0
+    strict = little_study(changes, customers=customers, events=odd, purchases=purchases())
+    with pytest.raises(DataError, match="1 of 7 values of 'value' cannot be read"), strict.open():
+        pass
+
+
+@pytest.mark.parametrize(
     ("features", "message"),
     [
+        ({"purchases": ["count", "max"]}, r"'max' of purchases needs their amount: name its column under data\.purch"),
         (
             {"events": ["count", "mean"]},
             r"'mean' of events needs their value: name its column under data\.events\.value",
@@ -219,9 +262,8 @@ def test_keys_of_any_type(kind: str, little_study: Little) -> None:
     ],
 )
 def test_declarations_that_cannot_be(features: dict[str, Any], message: str, little_study: Little) -> None:
-    written = little_study(
-        {"features": features}, customers=[{"customer_id": "c1"}], events=events(), purchases=purchases()
-    )
+    changes = {"features": features, "data": {"purchases": {"amount": None}}}
+    written = little_study(changes, customers=[{"customer_id": "c1"}], events=events(), purchases=purchases())
     with pytest.raises(ConfigError, match=message):
         written.load()
 

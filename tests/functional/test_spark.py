@@ -22,7 +22,7 @@ from propensity.cohort import draw_cohort
 from propensity.config import DataSpec, Study, load_study
 from propensity.data.connect import (
     Source,
-    local_day,
+    epoch_microseconds,
     local_to_utc,
     open_source,
     parse_text_time,
@@ -144,10 +144,10 @@ def test_times_are_read_alike(spark: Source) -> None:
     duck, of_spark = evaluated(
         spark,
         pa.array(TIMES),
-        day=lambda x: local_day(parse_text_time(read_text(x), None), ZoneInfo("UTC")),
+        micros=lambda x: epoch_microseconds(parse_text_time(read_text(x), None)),
         written=lambda x: parse_text_time(read_text(x), None).cast("string").re_replace(r"^\+", ""),
     )
-    for name in ("day", "written"):
+    for name in ("micros", "written"):
         assert dict(zip(TIMES, of_spark[name], strict=True)) == dict(zip(TIMES, duck[name], strict=True))
     forms = sorted({form for _, form in FORMATTED})
     texts = [text for text, _ in FORMATTED]
@@ -167,7 +167,6 @@ def test_clocks_are_turned_alike(spark: Source, zone: str) -> None:
         pa.array(STAMPS, pa.timestamp("us")),
         utc=lambda x: local_to_utc(x, where),
         local=lambda x: utc_to_local(x, where),
-        day=lambda x: local_day(x, where),
     )
     assert of_spark == duck
 

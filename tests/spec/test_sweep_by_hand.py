@@ -434,3 +434,26 @@ def test_a_frame_for_one_cutoff_is_the_part_of_a_frame_for_several(little_study:
             alone = build_frame(tables, plan, cohorts=[cohort], cutoffs=[cutoff])
             part = together.take((together.keys["cutoff"] == cohort["cutoff"][0]).to_numpy())
             assert part.X.to_numpy().tobytes() == alone.X.to_numpy().tobytes()
+
+
+def test_few_records_of_many_customers_leave_in_bounded_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One record in all, and 1,000 rows: blocks are cut between customers."""
+    from propensity.features import sweep as module
+
+    monkeypatch.setattr(module, "BLOCK_ROWS", 100)
+    cutoffs = tuple(to_instant(f"2025-0{month}-01", zone=Z) for month in (1, 2, 3))
+    asked = Sweep(columns=(Column("n", "count", 0),), cutoffs=cutoffs, zone=Z, slots=1)
+    row_code, row_cutoff = np.repeat(np.arange(1000), 3), np.tile(np.arange(3), 1000)
+    blocks = list(sweep_blocks([records((500, "2025-01-15"))], asked, row_code, row_cutoff))
+    assert [start for start, _ in blocks] == np.cumsum([0, *[len(block) for _, block in blocks]])[:-1].tolist()
+    assert all(len(block) <= 102 and len(block) % 3 == 0 for _, block in blocks)
+    together = np.concatenate([block for _, block in blocks])[:, 0].reshape(1000, 3)
+    assert together.sum(axis=1).nonzero()[0].tolist() == [500]
+    assert together[500].tolist() == [0, 1, 1]
+
+
+def test_windows_may_begin_before_1970() -> None:
+    given = records((1, "1969-12-31"), (1, "1969-11-01"), (1, "1970-01-05"))
+    wanted = "count 30d, trend 10d, trend 30d, recency 30d"
+    # 30 days before 11 January 1970: 12 December, and 12 November before. 10 days: 1 January, and 22 December before.
+    assert one(given, wanted, cutoffs="1970-01-11") == [2, 0, 2, 6]

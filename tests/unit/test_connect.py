@@ -16,7 +16,6 @@ import pytest
 from propensity.config import DataSpec
 from propensity.data.connect import (
     DuckSource,
-    local_day,
     local_to_utc,
     open_source,
     parse_text_time,
@@ -401,18 +400,13 @@ def test_times_out_of_text(text: str, form: str | None, read: str | None) -> Non
     assert (found and pd.Timestamp(found)) == (read and pd.Timestamp(read))
 
 
-def test_local_times_become_utc_and_days_are_local() -> None:
+def test_local_times_become_utc() -> None:
     berlin = ZoneInfo("Europe/Berlin")
     given = ["2025-01-15 00:30", "2025-07-15 00:30", "2025-03-30 03:00", "2025-10-26 01:59:59.999999"]
     stamps = pa.array([pd.Timestamp(text) for text in given], pa.timestamp("us"))
     assert [str(value) for value in values(local_to_utc, stamps, zone=berlin)] == [
         "2025-01-14 23:30:00", "2025-07-14 22:30:00", "2025-03-30 01:00:00", "2025-10-25 23:59:59.999999",
     ]  # fmt: skip
-    instants = ["2025-01-14 23:30", "2025-07-14 21:59:59.999999", "1969-12-31 22:59:59.999999", "1970-01-01"]
-    stamps = pa.array([pd.Timestamp(text) for text in instants], pa.timestamp("us"))
-    days = [(pd.Timestamp(day) - pd.Timestamp("1970-01-01")).days for day in ("2025-01-15", "2025-07-14")]
-    assert values(local_day, stamps, zone=berlin) == [*days, -1, 0]
-    assert values(local_day, stamps[2:], zone=ZoneInfo("UTC")) == [-1, 0]
 
 
 def test_a_digest_sees_every_row_and_no_order() -> None:

@@ -20,7 +20,7 @@ from propensity.data.tables import Tables
 from propensity.errors import DataError
 from propensity.features.catalogue import Feature
 from propensity.results import AuditResult
-from propensity.samples import Samples
+from propensity.samples import Samples, study_functions
 from propensity.temporal import format_instant
 
 logger = logging.getLogger(__name__)
@@ -135,7 +135,11 @@ def _availability(
     progress("taking every record as known at once")
     with opener(spec, Recorder()) as tables:
         changed, table = compare_availability(
-            tables, untouched.plan, untouched.samples.train, study.cutoff_instants()["train"]
+            tables,
+            untouched.plan,
+            untouched.samples.train,
+            study.cutoff_instants()["train"],
+            functions=study_functions(study),
         )
     return [*found, *changed], table
 

@@ -216,4 +216,6 @@ def _numbers(spec: DataSpec) -> set[str]:
     kinds = ("number", "text_number")
     numbers = {column for made in spec.tables.values() for column, kind in made.types.items() if kind in kinds}
     numbers |= {a.column or name for name, a in spec.customers.attributes.items() if a.type in kinds}
-    return numbers | ({spec.purchases.amount} if spec.purchases and spec.purchases.amount else set())
+    amount = spec.purchases.amount if spec.purchases else None
+    value = spec.events.value if spec.events else None
+    return numbers | {column for column in (amount, value) if column}

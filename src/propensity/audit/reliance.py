@@ -13,7 +13,7 @@ from propensity.config import DataSpec
 from propensity.data.connect import to_frame
 from propensity.data.tables import Tables, as_of
 from propensity.features.matrix import Frame, build_frame
-from propensity.features.plan import FeaturePlan
+from propensity.features.plan import FeaturePlan, Functions
 from propensity.temporal import microseconds
 
 LEANS = 0.25
@@ -38,7 +38,7 @@ def roles_without_availability(spec: DataSpec) -> list[str]:
 
 
 def compare_availability(
-    tables: Tables, plan: FeaturePlan, train: Frame, cutoffs: list[datetime]
+    tables: Tables, plan: FeaturePlan, train: Frame, cutoffs: list[datetime], *, functions: Functions
 ) -> tuple[list[Finding], pd.DataFrame]:
     """How much each feature of train would change if records were taken as known at once.
 
@@ -50,6 +50,8 @@ def compare_availability(
         The rows as they are, with ``available_at`` honoured.
     cutoffs : list of datetime
         The train cutoffs.
+    functions : mapping
+        The study's own features, by name.
 
     Returns
     -------
@@ -61,7 +63,7 @@ def compare_availability(
     """
     at = train.keys["cutoff"].to_numpy().astype("datetime64[us]").astype(np.int64)
     cohorts = [train.keys[at == microseconds(cutoff)] for cutoff in cutoffs]
-    frame = build_frame(tables, plan, cohorts=cohorts, cutoffs=cutoffs)
+    frame = build_frame(tables, plan, cohorts=cohorts, cutoffs=cutoffs, functions=functions)
     was, now = train.X[plan.names].to_numpy(), frame.X[plan.names].to_numpy()
     moved = (was != now) & ~(np.isnan(was) & np.isnan(now))
     step = np.where(moved, now.astype(np.float64) - was, np.nan)

@@ -28,7 +28,7 @@ from propensity.data.values import read_text_number
 from propensity.features.matrix import build_frame
 from propensity.features.plan import FeaturePlan, learn_plan
 from propensity.files import to_json
-from propensity.samples import express
+from propensity.samples import express, study_functions
 
 DELETED, DUPLICATED, ALTERED = "deleted", "duplicated", "altered"
 CHANGES = (DELETED, DUPLICATED, ALTERED)
@@ -129,10 +129,12 @@ def look(tables: Tables, study: Study, plan: FeaturePlan, cutoff: datetime, *, l
     funnel = {step.name: step.count for step in cohort.funnel}
     if len(cohort) == 0:
         return AsOf(pd.Index([]), funnel, np.empty((0, len(plan.names)), dtype=np.float32), None)
-    frame = build_frame(tables, plan, cohorts=[cohort.keys], cutoffs=[cutoff])
+    functions = study_functions(study)
+    frame = build_frame(tables, plan, cohorts=[cohort.keys], cutoffs=[cutoff], functions=functions)
     learnt = None
     if learn:
-        learnt = to_json(learn_plan(tables, study, cohorts=[cohort.keys], cutoffs=[cutoff])[0].to_dict())
+        again, _ = learn_plan(tables, study, cohorts=[cohort.keys], cutoffs=[cutoff], functions=functions)
+        learnt = to_json(again.to_dict())
     return AsOf(pd.Index(frame.keys["customer_id"]), funnel, frame.X[plan.names].to_numpy(), learnt)
 
 

@@ -8,6 +8,7 @@ from propensity.audit.lineage import Lineage, Tracer
 from propensity.config import DataSpec
 from propensity.data.connect import count_repeated
 from propensity.data.tables import Tables, dates_ahead
+from propensity.temporal import format_instant
 
 _NAMED = 12
 _FEW_AHEAD = 0.005
@@ -60,7 +61,8 @@ def find_dates_ahead(tables: Tables, names: Sequence[str], cutoff: datetime) -> 
         if name not in names or ahead <= _FEW_AHEAD * given:
             continue
         until = tables.until.astimezone(tables.spec.zone).replace(tzinfo=None) if tables.until else latest
-        text = f"{ahead:,} of {given:,} dates of '{name}' lie at or after {cutoff:%Y-%m-%d}, the last train cutoff"
+        day = format_instant(cutoff, zone=tables.spec.zone)
+        text = f"{ahead:,} of {given:,} dates of '{name}' lie at or after {day}, the last train cutoff"
         facts = {"given": given, "ahead": ahead, "latest": latest.isoformat()}
         if latest > until:
             text += f"; the latest is {latest:%Y-%m-%d}, beyond the last record: planned ahead, or a mistake"

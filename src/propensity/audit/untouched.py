@@ -26,7 +26,7 @@ from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan, learn_plan
 from propensity.files import to_json
 from propensity.models.base import BinaryModel
-from propensity.samples import Samples, express, temporal_samples
+from propensity.samples import Samples, express, study_functions, temporal_samples
 from propensity.splits import scramble as hashed
 
 Progress = Callable[[str], None]
@@ -202,7 +202,8 @@ def _samples(
         drawn = [draw_cohort(tables, at, target=study.target, outcome=study.outcome, express=express) for at in cutoffs]
         if not all(len(cohort) for cohort in drawn):
             raise
-        return None, error, learn_plan(tables, study, cohorts=[cohort.keys for cohort in drawn], cutoffs=cutoffs)[0]
+        keys, functions = [cohort.keys for cohort in drawn], study_functions(study)
+        return None, error, learn_plan(tables, study, cohorts=keys, cutoffs=cutoffs, functions=functions)[0]
     return samples, None, samples.plan
 
 

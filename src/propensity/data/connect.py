@@ -83,11 +83,6 @@ def epoch_microseconds(instant: ir.TimestampValue) -> ir.IntegerValue:
     return _epoch_us(instant)
 
 
-def local_day(instant: ir.TimestampValue, zone: ZoneInfo) -> ir.IntegerValue:
-    """The day number (days since 1970-01-01) of a naive UTC timestamp on the calendar of `zone`."""
-    return _epoch_us(utc_to_local(instant, zone)) // MICROSECONDS_PER_DAY
-
-
 class Source(ABC):
     """The source of a study: its tables by name, read when they are asked for. What an engine does is abstract.
 
@@ -313,6 +308,16 @@ class Source(ABC):
         return table.join(renamed, matches, how=join.how).select(*table.columns, *new)
 
 
+def connect_duckdb(folder: Path, *, memory_limit: str | None) -> Any:
+    """A database in a temporary folder, where it spills too; it fetches no extensions, and its clock is UTC."""
+    options: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
+    if memory_limit:
+        options["memory_limit"] = memory_limit
+    connection = ibis.duckdb.connect(folder / "work.duckdb", temp_directory=str(folder / "spill"), **options)
+    connection.raw_sql("SET TimeZone = 'UTC'")
+    return connection
+
+
 class DuckSource(Source):
     """A source that DuckDB reads: a folder, a DuckDB file, or a warehouse whose tables it copies."""
 
@@ -352,13 +357,7 @@ class DuckSource(Source):
                 file.write_batch(batch)
 
     def _connect(self, memory_limit: str | None) -> Any:
-        options: dict[str, Any] = {"autoinstall_known_extensions": False, "autoload_known_extensions": False}
-        if memory_limit:
-            options["memory_limit"] = memory_limit
-        work = Path(self._folder.name)
-        connection = ibis.duckdb.connect(work / "work.duckdb", temp_directory=str(work / "spill"), **options)
-        connection.raw_sql("SET TimeZone = 'UTC'")
-        return connection
+        return connect_duckdb(Path(self._folder.name), memory_limit=memory_limit)
 
     def _find_tables(self) -> dict[str, Callable[[], ir.Table]]:
         url = self._spec.source

@@ -12,10 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import ibis
 import ibis.expr.types as ir
 import pyarrow as pa
 
+from propensity.data.connect import connect_duckdb
 from propensity.data.tables import Tables, attributes_as_of, became_known
 
 _ROWS = 100_000
@@ -45,7 +45,7 @@ class PastTables:
 def past_tables(tables: Tables, cutoffs: Sequence[datetime]) -> Iterator[Iterator[PastTables]]:
     """The past at each of `cutoffs`, which must ascend; each is gone when the next is asked for."""
     with TemporaryDirectory(prefix="propensity-") as folder:
-        connection = ibis.duckdb.connect(Path(folder) / "past.duckdb", temp_directory=str(Path(folder) / "spill"))
+        connection = connect_duckdb(Path(folder), memory_limit=tables.spec.memory_limit)
         try:
             yield _fill(connection, tables, cutoffs)
         finally:

@@ -272,7 +272,7 @@ def stage_records(
     rows, kept = looked["rows"], looked["kept"]
     if rows == 0:
         raise _empty_table(role.table, name)
-    findings = {found: looked[found] for found in _FINDINGS if looked[found]}
+    findings = {found: looked[found] for found in _FINDINGS if looked.get(found)}
     _refuse_unreadable(findings, rows, spec, place)
     if kept == 0:
         raise DataError(
@@ -302,6 +302,7 @@ _FINDINGS = (
     "unreadable_occurred_at",
     "unreadable_available_at",
     "unreadable_amount",
+    "unreadable_value",
     "no_customer",
     "unknown_customer",
     "future",
@@ -365,6 +366,7 @@ _WORDS = {
     "unreadable_occurred_at": "{:,} rows with an unreadable time were left out.",
     "unreadable_available_at": "{:,} rows with an unreadable available_at count from their own time on.",
     "unreadable_amount": "{:,} rows with an unreadable amount count with an amount of 0.",
+    "unreadable_value": "{:,} rows with an unreadable value count without one.",
     "unreadable_known_from": "{:,} rows with an unreadable known_from count as known always.",
     "future": "{:,} rows in the future were left out.",
 }
@@ -416,6 +418,7 @@ def _select_records(
             columns["initiated_by"] = text(role.initiated_by)
         if role.value:
             columns["value_units"] = (read_number(raw[role.value]) * AMOUNT_UNITS).try_cast("int64")
+            columns["unreadable_value"] = is_given(raw[role.value]) & columns["value_units"].isnull()
     if isinstance(role, PurchasesSpec):
         columns["product"] = text(role.product)
         money = read_number(raw[role.amount]) if role.amount else ibis.literal(0.0)

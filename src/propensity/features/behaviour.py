@@ -55,7 +55,7 @@ def plan_behaviour(
     for key, column in enumerate(keys):
         what = "kinds of events" if column == "kind" else f"values of {column.replace('_', ' ')} in events"
         entries += [make.distinct(column, first_slot, what, key=key, span=window) for window in windows]
-    columns, catalogue = zip(*entries, strict=True)
+    columns, catalogue = zip(*entries, strict=True) if entries else ((), ())
     return RecordPlan(
         role="events",
         first_slot=first_slot,

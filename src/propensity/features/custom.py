@@ -5,7 +5,6 @@ among what is installed. A function takes `propensity.data.past.PastTables` and 
 with ``customer_id`` and a column of numbers for each feature; ``function.descriptions`` may say in words what they are.
 """
 
-import inspect
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,6 +14,7 @@ from datetime import datetime
 from hashlib import sha256
 from importlib import import_module
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import ibis.expr.types as ir
@@ -28,8 +28,13 @@ from propensity.data.tables import Tables
 from propensity.errors import ConfigError, DataError
 from propensity.features.catalogue import Feature
 
-Floats = npt.NDArray[np.float32]
-CustomFunction = Callable[[PastTables], Any]
+
+@dataclass(frozen=True)
+class CustomFunction:
+    """A function of the study's own, and a hash of the file that it was read from ("" where there is none)."""
+
+    call: Callable[[PastTables], Any]
+    code: str
 
 
 @dataclass(frozen=True)
@@ -91,17 +96,39 @@ def _importable(folder: Path) -> Iterator[None]:
 def _load(name: str, beside: Path) -> CustomFunction:
     module, _, function = name.partition(":")
     try:
-        found = getattr(import_module(module), function, None)
+        found, code = _read_module(module, beside.parent)
     except Exception as error:  # whatever the study's own code raises
         raise ConfigError(
             f"{beside}: features.custom: the module '{module}' cannot be imported "
             f"({type(error).__name__}: {error}). Put {module}.py beside the study's file, or install it."
         ) from error
-    if not callable(found):
+    call = getattr(found, function, None)
+    if not callable(call):
         raise ConfigError(
             f"{beside}: features.custom: there is no function '{function}' in '{module}'. Correct the name."
         )
-    return found  # type: ignore[no-any-return]
+    return CustomFunction(call, code)
+
+
+def _read_module(module: str, folder: Path) -> tuple[ModuleType, str]:
+    """A module, and the hash of its file.
+
+    One beside the study is read anew each time, under no name that others could find it by: another study may have
+    a module of the same name, and what is hashed is what runs.
+    """
+    file = folder.joinpath(*module.split(".")).with_suffix(".py")
+    if file.is_file():
+        source = file.read_bytes()
+        made = ModuleType(module)
+        made.__file__ = str(file)
+        exec(compile(source, str(file), "exec"), made.__dict__)  # noqa: S102 - the study's own code, as an import would
+        return made, _hash(source)
+    found = import_module(module)
+    return found, _hash(Path(found.__file__).read_bytes()) if found.__file__ else ""
+
+
+def _hash(source: bytes) -> str:
+    return sha256(source).hexdigest()[:16]
 
 
 def plan_custom(tables: Tables, functions: Mapping[str, CustomFunction], *, cutoff: datetime) -> tuple[CustomPlan, ...]:
@@ -110,15 +137,10 @@ def plan_custom(tables: Tables, functions: Mapping[str, CustomFunction], *, cuto
     for past in _past(tables, functions, [cutoff]):
         for name, function in functions.items():
             frame = _call(name, function, past)
-            words = getattr(function, "descriptions", {})
+            words = getattr(function.call, "descriptions", {})
             features = [_feature(column, words.get(column), name) for column in frame.columns]
-            plans.append(CustomPlan(function=name, features=tuple(features), code=_code_of(function)))
+            plans.append(CustomPlan(function=name, features=tuple(features), code=function.code))
     return tuple(plans)
-
-
-def _code_of(function: CustomFunction) -> str:
-    file = inspect.getsourcefile(inspect.unwrap(function))
-    return sha256(Path(file).read_bytes()).hexdigest()[:16] if file else ""
 
 
 def _feature(column: str, words: str | None, function: str) -> Feature:
@@ -161,14 +183,14 @@ def custom_columns(
         When a function's code is not what it was on train, or what it gives is not what it should be.
     """
     for plan in plans:
-        if plan.code != _code_of(functions[plan.function]):
+        if plan.code != functions[plan.function].code:
             raise DataError(
                 f"features.custom: the code of {plan.function} has changed since the model was trained. Train again."
             )
     names = [feature.name for plan in plans for feature in plan.features]
     out = np.full((len(code), len(names)), np.nan, dtype=np.float32)
     if not names:
-        return pd.DataFrame(out, columns=names)
+        return pd.DataFrame(out, columns=names, copy=False)
     codes = to_frame(tables.codes).set_index("customer_id")["code"]
     order = sorted(range(len(cutoffs)), key=lambda i: cutoffs[i])
     for i, past in zip(order, _past(tables, functions, [cutoffs[i] for i in order]), strict=True):
@@ -177,11 +199,23 @@ def custom_columns(
         for plan in plans:
             wanted = [feature.name for feature in plan.features]
             frame = _call(plan.function, functions[plan.function], past, wanted=wanted)
-            place = pd.Index(codes.reindex(frame.index).to_numpy()).get_indexer(code[at])
-            values = frame.to_numpy(dtype=np.float32, na_value=np.nan)
-            out[at, first : first + len(wanted)] = np.where(place[:, None] >= 0, values[place], np.nan)
+            out[at, first : first + len(wanted)] = _of_rows(plan.function, frame, codes, code[at])
             first += len(wanted)
-    return pd.DataFrame(out, columns=names)
+    return pd.DataFrame(out, columns=names, copy=False)
+
+
+def _of_rows(name: str, frame: pd.DataFrame, codes: pd.Series, code: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    """The values of the customers numbered `code`, NaN for those who are left out, shape (n, columns)."""
+    number = codes.reindex(frame.index)
+    if len(frame) and number.isna().all():
+        raise DataError(
+            f"features.custom: none of the {len(frame):,} customers that {name} gave is known "
+            f"(such as {frame.index.dtype} keys, where customers have {codes.index.dtype}). Return keys as they came."
+        )
+    known = frame[number.notna().to_numpy()]
+    found = known.set_axis(pd.Index(number.dropna().astype("int64")), axis=0)
+    values: npt.NDArray[np.float64] = found.reindex(code).to_numpy(dtype=np.float64)
+    return values
 
 
 def _past(tables: Tables, functions: Mapping[str, CustomFunction], cutoffs: Sequence[datetime]) -> Iterator[PastTables]:
@@ -198,7 +232,7 @@ def _call(
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # Ibis 12's own to_pandas gives one under pandas 3
-            frame = function(past)
+            frame = function.call(past)
         frame = to_frame(frame) if isinstance(frame, ir.Table) else frame
     except Exception as error:  # whatever the study's own code raises
         raise DataError(f"{place} failed: {type(error).__name__}: {error}") from error
@@ -215,4 +249,5 @@ def _call(
     for column in frame.columns:
         if not pd.api.types.is_numeric_dtype(frame[column]) and not frame[column].isna().all():
             raise DataError(f"{place}: '{column}' is {frame[column].dtype}, no number. Turn it into numbers.")
-    return (frame if wanted is None else frame[list(wanted)]).astype("float64")
+    numbers = (frame if wanted is None else frame[list(wanted)]).astype("float64")
+    return numbers.replace([np.inf, -np.inf], np.nan)

@@ -6,11 +6,15 @@ is what a window holds, for everything that adds up. What does not add up has it
 day and gap; runs of days; the least and greatest value between two boundaries; where each category was last seen.
 """
 
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
+
+if not numba.config.CACHE_DIR:  # numba's cache is a pickle: it stays in the user's cache, away from every artifact
+    numba.config.CACHE_DIR = str(Path.home() / ".cache" / "propensity" / "numba")
 
 Ints = npt.NDArray[np.int64]
 

@@ -22,11 +22,9 @@ from propensity.features.profile import attributes_of, profile_columns
 from propensity.features.purchases import slotted_purchases
 from propensity.features.records import RecordPlan, Slotted, sorted_batches
 from propensity.features.spread import sweep_on_workers
-from propensity.features.sweep import Column, Sweep, sweep_blocks
+from propensity.features.sweep import BLOCK_ROWS, Column, Sweep, sweep_blocks
 
 Floats = npt.NDArray[np.float32]
-BLOCK_ROWS = 65_536
-"""Rows of a block where there is nothing to sweep."""
 
 
 @dataclass(frozen=True)
@@ -143,8 +141,7 @@ def feature_blocks(
         The block's first row.
     block : ndarray of float32, shape (rows of the block, features)
     """
-    names = plan.names
-    columns = tuple(c for records in plan.records for c in records.columns if c.name in set(names))
+    names, columns = plan.names, plan.swept_columns
     unswept = [name for name in names if name in beside]
     left, right = _places(unswept, names), _places([column.name for column in columns], names)
     side = beside[unswept].to_numpy()
@@ -156,7 +153,8 @@ def feature_blocks(
 
 def _places(some: Sequence[str], names: Sequence[str]) -> slice | list[int]:
     """Where some names stand among all: as a slice, which is copied faster, where they stand together."""
-    at = [names.index(name) for name in some]
+    place = {name: i for i, name in enumerate(names)}
+    at = [place[name] for name in some]
     together = at == list(range(at[0], at[0] + len(at))) if at else True
     return (slice(at[0], at[0] + len(at)) if at else slice(0, 0)) if together else at
 
@@ -234,7 +232,7 @@ def unswept_columns(
         if len(at):
             out[at], found = profile_columns(plan.profile, attributes_of(tables, rows.code[at], cutoff))
             unseen.update(found)
-    profile = pd.DataFrame(out, columns=[feature.name for feature in plan.profile.features])
+    profile = pd.DataFrame(out, copy=False, columns=[feature.name for feature in plan.profile.features])
     custom = custom_columns(
         tables, plan.custom, functions, code=rows.code, cutoff_of_row=rows.cutoff, cutoffs=rows.cutoffs
     )
@@ -275,4 +273,4 @@ def build_frame(
     for start, block in feature_blocks(tables, plan, rows, beside=beside, progress=progress):
         X[start : start + len(block)] = block
     y = None if labels is None else np.concatenate(list(labels))[rows.order]
-    return Frame(X=pd.DataFrame(X, columns=plan.names), keys=rows.keys, y=y, unseen=unseen)
+    return Frame(X=pd.DataFrame(X, columns=plan.names, copy=False), keys=rows.keys, y=y, unseen=unseen)

@@ -4,6 +4,7 @@ Vocabularies, categories, and which columns are constant are learnt on train; tr
 with the same plan and the same code.
 """
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -22,10 +23,13 @@ from propensity.features.custom import CustomFunction, CustomPlan, plan_custom
 from propensity.features.profile import ProfilePlan, attributes_of, plan_profile
 from propensity.features.purchases import plan_purchases
 from propensity.features.records import RecordPlan
+from propensity.features.sweep import Column
 from propensity.temporal import Duration, format_instant
 
 Functions = Mapping[str, CustomFunction]
 NO_FUNCTIONS: Functions = MappingProxyType({})
+KEYS = ("customer_id", "cutoff", "split", "label")
+"""The names of a matrix's other columns: no feature may be called so."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,12 @@ class FeaturePlan:
     def names(self) -> list[str]:
         """Column names in order."""
         return [feature.name for feature in self.features]
+
+    @property
+    def swept_columns(self) -> tuple[Column, ...]:
+        """The swept columns that are kept, in the order of the roles."""
+        kept = set(self.names)
+        return tuple(column for records in self.records for column in records.columns if column.name in kept)
 
     @property
     def categories(self) -> dict[str, list[str]]:
@@ -149,10 +159,13 @@ def learn_plan(
 
 
 def _refuse_same_names(features: Sequence[Feature]) -> None:
-    names = [feature.name for feature in features]
-    twice = sorted({name for name in names if names.count(name) > 1})
+    counts = Counter([*(feature.name for feature in features), *KEYS])
+    twice = sorted(name for name, count in counts.items() if count > 1)
     if twice:
-        raise DataError(f"features: two features would be called {twice}. Rename the attribute or the event kind.")
+        raise DataError(
+            f"features: two columns would be called {twice}. Rename the attribute, the event kind, or the feature of "
+            f"your own (a matrix also holds {', '.join(KEYS)})."
+        )
 
 
 def keep_informative(plan: FeaturePlan, X: pd.DataFrame, *, always: Sequence[str]) -> FeaturePlan:

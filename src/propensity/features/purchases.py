@@ -48,7 +48,7 @@ def plan_purchases(
         what = "products bought" if column == "product" else f"values of {column.replace('_', ' ')} in purchases"
         name = "products" if column == "product" else f"purchases_{column}"
         entries += [make.distinct(name, bought, what, key=key, span=span) for span in make.spans]
-    columns, catalogue = zip(*entries, strict=True)
+    columns, catalogue = zip(*entries, strict=True) if entries else ((), ())
     return RecordPlan(
         role="purchases",
         first_slot=first_slot,

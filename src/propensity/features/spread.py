@@ -56,17 +56,15 @@ def _with_rows(tables: Tables, records: ibis.Table, rows: pa.Table, cutoffs: Seq
     """The records, and the rows wanted as records at their cutoffs; ``sweep_cutoff`` tells them apart (−1: record)."""
     instants = np.array([microseconds(cutoff) for cutoff in cutoffs], dtype=np.int64)
     time = pa.array(instants[rows["sweep_cutoff"].to_numpy()]).cast(pa.timestamp("us"))
-    asked = tables.source.memtable(
-        **{name: rows[name] for name in rows.column_names}, sweep_time=time, sweep_known=time
-    )
+    times = {"sweep_time": time, **({"sweep_known": time} if "sweep_known" in records.columns else {})}
+    asked = tables.source.memtable(**{name: rows[name] for name in rows.column_names}, **times)
     own = [name for name in records.columns if name not in asked.columns]
-    along = [name for name in asked.columns if name not in records.columns and name != "sweep_cutoff"]
+    along = [name for name in rows.column_names if name not in ("sweep_code", "sweep_cutoff")]
     asked = asked.mutate(**{name: ibis.literal(-1).cast(records[name].type()) for name in own})
     records = records.mutate(
         sweep_cutoff=ibis.literal(-1, type="int64"), **{name: ibis.null(asked[name].type()) for name in along}
     )
-    names = [name for name in asked.columns if name in records.columns]
-    return ibis.union(records.select(*names), asked.select(*names))
+    return ibis.union(records, asked.select(*records.columns))
 
 
 def sweep_batches(

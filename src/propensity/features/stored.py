@@ -54,11 +54,9 @@ def write_matrix_by_workers(
     folder : Path
         Empty, or not there yet.
     """
-    names = set(plan.names)
-    columns = tuple(c for records in plan.records for c in records.columns if c.name in names)
     unswept = replace(plan, features=tuple(f for f in plan.features if f.name in beside))
     schema = matrix_schema(unswept, extra.schema, text=pa.string())
     known = matrix_table(unswept, beside[unswept.names].to_numpy(), extra.columns, schema)
     asked = known.append_column("sweep_code", [rows.code]).append_column("sweep_cutoff", [rows.cutoff])
-    roles, sweep = what_to_sweep(tables, plan, rows, columns)
+    roles, sweep = what_to_sweep(tables, plan, rows, plan.swept_columns)
     sweep_on_workers(tables, roles, sweep, asked, folder=folder)

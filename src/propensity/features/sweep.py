@@ -16,16 +16,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
-import numba
 import numpy as np
 import numpy.typing as npt
-
-if not numba.config.CACHE_DIR:  # numba's cache is a pickle: it stays in the user's cache, away from every artifact
-    numba.config.CACHE_DIR = str(Path.home() / ".cache" / "propensity" / "numba")
 
 from propensity.features.days import local_days
 from propensity.features.kernel import (
@@ -43,6 +38,9 @@ from propensity.temporal import Duration, microseconds
 Ints = npt.NDArray[np.int64]
 Floats = npt.NDArray[np.float32]
 T = TypeVar("T")
+_NONE = np.iinfo(np.int64).min
+BLOCK_ROWS = 131_072
+"""Rows that leave the sweep at a time."""
 
 
 @dataclass(frozen=True)
@@ -162,7 +160,7 @@ class Sweep:
         trends = {c.window for c in self.columns if c.measure == "trend"}
         doubled = [Duration(w.count * 2, w.unit) if w and w in trends else None for w in self._windows]
         starts, befores = self._starts(self._windows), self._starts(doubled)
-        found = np.concatenate([ends, starts[starts >= 0], befores[befores >= 0]])
+        found = np.concatenate([ends, starts[starts != _NONE], befores[befores != _NONE]])
         instants = np.unique(found)
         cutoff_at = np.full(len(instants), -1, dtype=np.int64)
         end = np.searchsorted(instants, ends)
@@ -175,18 +173,18 @@ class Sweep:
             next_cutoff=next_cutoff,
             cutoff_at=cutoff_at,
             end=end.astype(np.int64),
-            start=np.where(starts >= 0, np.searchsorted(instants, starts), -1).astype(np.int64),
-            before=np.where(befores >= 0, np.searchsorted(instants, befores), -1).astype(np.int64),
+            start=np.where(starts != _NONE, np.searchsorted(instants, starts), -1).astype(np.int64),
+            before=np.where(befores != _NONE, np.searchsorted(instants, befores), -1).astype(np.int64),
             cuts_days=self._cuts_days(starts),
         )
 
     def _starts(self, windows: list[Duration | None]) -> Ints:
-        """The instant at which each window starts (−1: none), shape (cutoffs, windows)."""
-        starts = [[microseconds(w.before(c, zone=self.zone)) if w else -1 for w in windows] for c in self.cutoffs]
+        """The instant at which each window starts (`_NONE`: none), shape (cutoffs, windows)."""
+        starts = [[microseconds(w.before(c, zone=self.zone)) if w else _NONE for w in windows] for c in self.cutoffs]
         return np.array(starts, dtype=np.int64).reshape(len(self.cutoffs), len(windows))
 
     def _cuts_days(self, starts: Ints) -> bool:
-        instants = np.unique(starts[starts >= 0])
+        instants = np.unique(starts[starts != _NONE])
         just_before = local_days(instants - 1, self.zone)
         return bool((local_days(instants, self.zone) == just_before).any())
 
@@ -265,7 +263,7 @@ def _of_customers(records: Records, row_code: Ints) -> Records:
 
 
 def sweep_blocks(
-    batches: Iterable[Records], sweep: Sweep, row_code: Ints, row_cutoff: Ints, *, out: Floats | None = None
+    batches: Iterable[Records], sweep: Sweep, row_code: Ints, row_cutoff: Ints
 ) -> Iterator[tuple[int, Floats]]:
     """The rows in order, as their customers' records have all come, while the next batch is read.
 
@@ -277,14 +275,13 @@ def sweep_blocks(
         What to compute.
     row_code, row_cutoff : ndarray of int64, shape (rows,)
         The rows wanted: customer number and position in the cutoffs, sorted by both.
-    out : ndarray of float32, shape (rows, columns), optional
-        Where to write; by default each block is an array of its own.
 
     Yields
     ------
     start : int
         The block's first row.
     block : ndarray of float32, shape (rows of the block, columns)
+        `BLOCK_ROWS` rows and the last customer's, at most.
     """
     done, carried = 0, _no_records(0)
     for batch in read_ahead(batches):
@@ -294,13 +291,22 @@ def sweep_blocks(
         last = records.code[-1]
         cut = int(np.searchsorted(records.code, last))  # the last customer may go on in the next batch
         stop = max(done, int(np.searchsorted(row_code, last)))
-        if stop > done:
-            rows = slice(done, stop)
-            complete = records.slice(0, cut)
-            yield done, sweep.rows(complete, row_code[rows], row_cutoff[rows], out=None if out is None else out[rows])
+        yield from _complete(records.slice(0, cut), sweep, row_code, row_cutoff, done, stop)
         done, carried = stop, records.slice(cut, len(records))
-    if done < len(row_code):
-        yield done, sweep.rows(carried, row_code[done:], row_cutoff[done:], out=None if out is None else out[done:])
+    yield from _complete(carried, sweep, row_code, row_cutoff, done, len(row_code))
+
+
+def _complete(
+    records: Records, sweep: Sweep, row_code: Ints, row_cutoff: Ints, start: int, stop: int
+) -> Iterator[tuple[int, Floats]]:
+    """The rows from `start` to `stop`, cut into blocks between customers: few records may make many rows."""
+    while start < stop:
+        end = min(start + BLOCK_ROWS, stop)
+        if end < stop:
+            end = int(np.searchsorted(row_code, row_code[end - 1], side="right"))
+        of_block = _of_customers(records, row_code[start:end])
+        yield start, sweep.rows(of_block, row_code[start:end], row_cutoff[start:end])
+        start = end
 
 
 def _no_records(slots: int) -> Records:
