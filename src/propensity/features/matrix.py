@@ -143,9 +143,14 @@ def feature_blocks(
     """
     names, columns = plan.names, plan.swept_columns
     unswept = [name for name in names if name in beside]
+    assert len(unswept) + len(columns) == len(names)  # noqa: S101 - every feature comes from one side
     left, right = _places(unswept, names), _places([column.name for column in columns], names)
     side = beside[unswept].to_numpy()
+    as_swept = not unswept and isinstance(right, slice)
     for start, swept in _swept_blocks(tables, plan, rows, columns, progress):
+        if as_swept:
+            yield start, swept
+            continue
         block = np.empty((len(swept), len(names)), dtype=np.float32)
         block[:, left], block[:, right] = side[start : start + len(swept)], swept
         yield start, block
