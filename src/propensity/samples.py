@@ -168,6 +168,39 @@ def require_product(tables: Tables, study: Study) -> None:
     )
 
 
+@dataclass(frozen=True)
+class _Drawn:
+    """What is drawn and learnt before features are made: cohorts of all splits in the order of time, and the plan."""
+
+    splits: list[str]
+    keys: list[pd.DataFrame]
+    cutoffs: list[datetime]
+    labels: list[npt.NDArray[np.int8]]
+    funnels: list[dict[str, Any]]
+    functions: dict[str, CustomFunction]
+    plan: FeaturePlan
+    warnings: list[str]
+
+
+def _draw_and_learn(tables: Tables, study: Study, *, progress: Progress) -> _Drawn:
+    require_product(tables, study)
+    cohorts, labels, funnels = draw_labelled(tables, study, progress=progress)
+    cutoffs, functions = study.cutoff_instants(), study_functions(study)
+    train = [cohort.keys for cohort in cohorts["train"]]
+    plan, warnings = learn_plan(tables, study, cohorts=train, cutoffs=cutoffs["train"], functions=functions)
+    order = [(split, i) for split in cohorts for i in range(len(cohorts[split]))]
+    return _Drawn(
+        splits=[split for split, _ in order],
+        keys=[cohorts[split][i].keys for split, i in order],
+        cutoffs=[cutoffs[split][i] for split, i in order],
+        labels=[labels[split][i] for split, i in order],
+        funnels=funnels,
+        functions=functions,
+        plan=plan,
+        warnings=[*tables.warnings, *warnings],
+    )
+
+
 def temporal_samples(
     tables: Tables, study: Study, *, always: Sequence[str] = (), progress: Progress = logger.info
 ) -> Samples:
@@ -180,28 +213,22 @@ def temporal_samples(
     progress : callable
         Told what is being done.
     """
-    require_product(tables, study)
-    cohorts, labels, funnels = draw_labelled(tables, study, progress=progress)
-    cutoffs = study.cutoff_instants()
-    keys = [cohort.keys for cohort in cohorts["train"]]
-    functions = study_functions(study)
-    plan, warnings = learn_plan(tables, study, cohorts=keys, cutoffs=cutoffs["train"], functions=functions)
+    drawn, cutoffs = _draw_and_learn(tables, study, progress=progress), study.cutoff_instants()
     # One sweep for all cutoffs: train, validation and test rows are told apart afterwards by their cutoff.
-    order = [(split, i) for split in cohorts for i in range(len(cohorts[split]))]
     frame = build_frame(
         tables,
-        plan,
-        cohorts=[cohorts[split][i].keys for split, i in order],
-        cutoffs=[cutoffs[split][i] for split, i in order],
-        labels=[labels[split][i] for split, i in order],
-        functions=functions,
+        drawn.plan,
+        cohorts=drawn.keys,
+        cutoffs=drawn.cutoffs,
+        labels=drawn.labels,
+        functions=drawn.functions,
         progress=progress,
     )
     at = frame.keys["cutoff"].to_numpy()
     parts = {
         split: frame.take(np.isin(at, [np.datetime64(_naive(c), "us") for c in cutoffs[split]])) for split in cutoffs
     }
-    plan = keep_informative(plan, parts["train"].X, always=always)
+    plan = keep_informative(drawn.plan, parts["train"].X, always=always)
     parts = {split: select_columns(part, plan) for split, part in parts.items()}
     return Samples(
         plan=plan,
@@ -209,8 +236,8 @@ def temporal_samples(
         validation=parts["validation"],
         test=parts["test"],
         folds=_train_folds(parts["train"], study, cutoffs["train"]),
-        funnels=funnels,
-        warnings=[*tables.warnings, *warnings],
+        funnels=drawn.funnels,
+        warnings=drawn.warnings,
         data=[fact.to_dict() for fact in tables.facts],
     )
 
@@ -242,24 +269,18 @@ class LabelledRows:
 
 def labelled_rows(tables: Tables, study: Study, *, progress: Progress = logger.info) -> LabelledRows:
     """The rows and labels of all the study's cutoffs, and what is needed to write their features."""
-    require_product(tables, study)
-    cohorts, labels, _ = draw_labelled(tables, study, progress=progress)
-    cutoffs = study.cutoff_instants()
-    keys, functions = [cohort.keys for cohort in cohorts["train"]], study_functions(study)
-    plan, warnings = learn_plan(tables, study, cohorts=keys, cutoffs=cutoffs["train"], functions=functions)
-    order = [(split, i) for split in cohorts for i in range(len(cohorts[split]))]
-    rows = Rows.of([cohorts[split][i].keys for split, i in order], [cutoffs[split][i] for split, i in order])
-    split = np.array([split for split, _ in order], dtype=object)[rows.cutoff]
+    drawn = _draw_and_learn(tables, study, progress=progress)
+    rows = Rows.of(drawn.keys, drawn.cutoffs)
     extra = pa.table(
         {
             "customer_id": pa.array(rows.keys["customer_id"]),
             "cutoff": pa.array(rows.keys["cutoff"]).cast(pa.timestamp("us", tz="UTC")),
-            "split": pa.array(split, pa.string()),
-            "label": pa.array(np.concatenate([labels[split][i] for split, i in order])[rows.order]),
+            "split": pa.array(np.array(drawn.splits, dtype=object)[rows.cutoff], pa.string()),
+            "label": pa.array(np.concatenate(drawn.labels)[rows.order]),
         }
     )
-    beside, _ = unswept_columns(tables, plan, rows, functions=functions)
-    return LabelledRows(plan, rows, extra.combine_chunks(), beside, [*tables.warnings, *warnings])
+    beside, _ = unswept_columns(tables, drawn.plan, rows, functions=drawn.functions)
+    return LabelledRows(drawn.plan, rows, extra.combine_chunks(), beside, drawn.warnings)
 
 
 def matrix_tables(

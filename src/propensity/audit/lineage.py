@@ -10,12 +10,10 @@ from dataclasses import dataclass
 import ibis.expr.types as ir
 
 from propensity.config import DataSpec, JoinSpec, RecordsSpec, TableSpec
+from propensity.data.connect import READERS
 from propensity.data.schema import read_time
-from propensity.data.values import read_number, read_text, read_text_number
 from propensity.rules.nodes import Column
 from propensity.rules.parsing import parse
-
-_READERS = {"number": read_number, "text_number": read_text_number, "text": read_text}
 
 
 @dataclass(frozen=True)
@@ -30,7 +28,7 @@ class RawColumn:
         """The column's values as the study's tables have them."""
         value = raw[self.column]
         for kind in self.kinds:
-            value = _READERS[kind](value)
+            value = READERS[kind](value)
         return value
 
 

@@ -257,7 +257,7 @@ class Source(ABC):
             table = self._join(table, join, place)
         if spec.types:
             require_columns(table, spec.types, place=f"{place}.types")
-            table = table.mutate(**{column: _READERS[kind](table[column]) for column, kind in spec.types.items()})
+            table = table.mutate(**{column: READERS[kind](table[column]) for column, kind in spec.types.items()})
         for column, text in spec.compute.items():
             table = table.mutate(**{column: self._express(text, table, f"{place}.compute.{column}", condition=False)})
         if spec.where:
@@ -542,8 +542,9 @@ def require_columns(table: ir.Table, columns: Any, *, place: str) -> None:
             raise DataError(f"{place}: there is no column '{column}'. {hint}")
 
 
-_READERS: dict[str, Callable[[ir.Value], ir.Value]] = {
+READERS: dict[str, Callable[[ir.Value], ir.Value]] = {
     "number": read_number,
     "text_number": read_text_number,
     "text": read_text,
 }
+"""How a type that `data.tables` gives a column reads it."""

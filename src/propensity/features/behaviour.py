@@ -55,16 +55,7 @@ def plan_behaviour(
     for key, column in enumerate(keys):
         what = "kinds of events" if column == "kind" else f"values of {column.replace('_', ' ')} in events"
         entries += [make.distinct(column, first_slot, what, key=key, span=window) for window in windows]
-    columns, catalogue = zip(*entries, strict=True) if entries else ((), ())
-    return RecordPlan(
-        role="events",
-        first_slot=first_slot,
-        next_slot=vocabularies[-1].next_slot,
-        vocabularies=vocabularies,
-        keys=keys,
-        columns=columns,
-        features=catalogue,
-    )
+    return RecordPlan.of("events", entries, first_slot=first_slot, vocabularies=vocabularies, keys=keys)
 
 
 def _label(spec: EventsSpec, kind: str) -> str:

@@ -48,16 +48,7 @@ def plan_purchases(
         what = "products bought" if column == "product" else f"values of {column.replace('_', ' ')} in purchases"
         name = "products" if column == "product" else f"purchases_{column}"
         entries += [make.distinct(name, bought, what, key=key, span=span) for span in make.spans]
-    columns, catalogue = zip(*entries, strict=True) if entries else ((), ())
-    return RecordPlan(
-        role="purchases",
-        first_slot=first_slot,
-        next_slot=vocabularies[-1].next_slot,
-        vocabularies=vocabularies,
-        keys=keys,
-        columns=columns,
-        features=catalogue,
-    )
+    return RecordPlan.of("purchases", entries, first_slot=first_slot, vocabularies=vocabularies, keys=keys)
 
 
 def _label(spec: PurchasesSpec, vocabulary: Vocabulary, values: tuple[str, ...]) -> str:

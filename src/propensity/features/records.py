@@ -118,6 +118,20 @@ class RecordPlan:
     columns: tuple[Column, ...]
     features: tuple[Feature, ...]
 
+    @classmethod
+    def of(
+        cls,
+        role: str,
+        entries: Sequence[tuple[Column, Feature]],
+        *,
+        first_slot: int,
+        vocabularies: tuple[Vocabulary, ...],
+        keys: tuple[str, ...],
+    ) -> "RecordPlan":
+        """The plan of columns with their catalogue entries; its slots end with the last vocabulary's."""
+        columns, features = zip(*entries, strict=True) if entries else ((), ())
+        return cls(role, first_slot, vocabularies[-1].next_slot, vocabularies, keys, columns, features)
+
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""
         return {

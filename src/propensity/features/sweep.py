@@ -215,7 +215,7 @@ class Sweep:
         zero = [c.measure in ZERO_WITHOUT_RECORDS for c in self.columns]
         return np.where(zero, 0.0, np.nan).astype(np.float32)
 
-    def rows(self, records: Records, row_code: Ints, row_cutoff: Ints, *, out: Floats | None = None) -> Floats:
+    def rows(self, records: Records, row_code: Ints, row_cutoff: Ints) -> Floats:
         """The rows of customers, all of whose records are given.
 
         Parameters
@@ -224,15 +224,13 @@ class Sweep:
             Sorted by ``code`` and ``time``; customers without rows are passed over.
         row_code, row_cutoff : ndarray of int64, shape (rows,)
             The rows wanted: customer number and position in `cutoffs`, sorted by both.
-        out : ndarray of float32, shape (rows, columns), optional
-            Where to write.
 
         Returns
         -------
         ndarray of float32, shape (rows, columns)
             Counts, sums, days, trends, distinct and streaks are 0 where there is no record; the others are NaN.
         """
-        out = np.empty((len(row_code), len(self.columns)), dtype=np.float32) if out is None else out
+        out = np.empty((len(row_code), len(self.columns)), dtype=np.float32)
         cuts = np.linspace(0, len(row_code), max(1, min(self.threads, len(row_code) // 64)) + 1).astype(int)
         cuts[1:-1] = np.searchsorted(row_code, row_code[cuts[1:-1]])  # a customer stays in one share
         shares = list(pairwise(cuts))
@@ -283,7 +281,7 @@ def sweep_blocks(
     block : ndarray of float32, shape (rows of the block, columns)
         `BLOCK_ROWS` rows and the last customer's, at most.
     """
-    done, carried = 0, _no_records(0)
+    done, carried = 0, _no_records()
     for batch in read_ahead(batches):
         if len(batch) == 0:
             continue
@@ -309,9 +307,9 @@ def _complete(
         start = end
 
 
-def _no_records(slots: int) -> Records:
+def _no_records() -> Records:
     empty = np.empty(0, dtype=np.int64)
-    return Records(empty, empty, empty, empty.astype(np.int32), np.empty((0, slots), dtype=np.int32), empty)
+    return Records(empty, empty, empty, empty.astype(np.int32), np.empty((0, 0), dtype=np.int32), empty)
 
 
 def read_ahead(items: Iterable[T]) -> Iterator[T]:
