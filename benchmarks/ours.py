@@ -24,7 +24,7 @@ from propensity.config import Study, load_study
 from propensity.data.tables import Tables, open_tables
 from propensity.features.matrix import Rows, build_frame, feature_blocks, what_to_sweep
 from propensity.features.plan import FeaturePlan, learn_plan
-from propensity.features.records import sorted_batches
+from propensity.features.records import record_batches
 from propensity.features.stored import matrix_schema, matrix_table, write_matrix_by_workers
 from propensity.features.sweep import read_ahead, sweep_blocks
 from propensity.files import write_row_groups
@@ -148,7 +148,7 @@ def spark_local(question: Question) -> SparkTimes:
         _write(tables, prepared.plan, rows, Path(folder) / "matrix.parquet")
         here = perf_counter() - started
         roles, sweep = what_to_sweep(tables, prepared.plan, rows, prepared.plan.swept_columns)
-        batches = list(sorted_batches(tables, roles, until=max(rows.cutoffs), codes=tables.codes))
+        batches = list(record_batches(tables, roles, sweep, codes=tables.codes))
         started = perf_counter()
         for _ in sweep_blocks(batches, sweep, rows.code, rows.cutoff):
             pass

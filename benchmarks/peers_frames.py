@@ -41,7 +41,7 @@ def _pandas(events: pd.DataFrame, question: Question, positions: Sequence[int]) 
         counted = spread.to_numpy(dtype=np.float32) @ membership[spread.columns.to_numpy()]
         answer = pd.DataFrame(counted, index=spread.index.astype("str"), columns=names)
         answer = answer.reindex(question.customers, fill_value=0)
-        yield Part(answer.index, position, answer.to_numpy)
+        yield Part(question.customers, position, answer.to_numpy)
 
 
 def _load_polars(question: Question) -> pl.DataFrame:
@@ -60,14 +60,48 @@ def _polars(events: pl.DataFrame, question: Question, positions: Sequence[int]) 
         pl.sum_horizontal([str(cell) for cell in question.cells(count)]).cast(pl.Int32).alias(count.name)
         for count in question.counts
     ]
-    customers = pl.LazyFrame({"customer_id": question.customers.to_list()}, schema={"customer_id": pl.Categorical})
+    customers = _polars_customers(question)
     for position in positions:
         grouped = _polars_cells(events, question, position).group_by("customer_id", "cell").len()
         spread = grouped.pivot(  # noqa: PD010 - Polars has no pivot_table
             on="cell", on_columns=cells, index="customer_id", values="len", aggregate_function="sum"
         ).select("customer_id", *sums)
         answer = customers.join(spread, on="customer_id", how="left").fill_null(0).collect(engine="streaming")
-        yield Part(answer["customer_id"], position, answer.drop("customer_id").to_numpy)
+        yield _polars_part(answer, position)
+
+
+def _polars_customers(question: Question) -> pl.LazyFrame:
+    keys = {"customer_id": question.customers.to_list()}
+    return pl.LazyFrame(keys, schema={"customer_id": pl.Categorical}).with_row_index("code")
+
+
+def _polars_part(answer: pl.DataFrame, position: int) -> Part:
+    return Part(answer["code"].to_numpy(), position, answer.drop("code", "customer_id").to_numpy)
+
+
+def _load_polars_plain(question: Question) -> pl.DataFrame:
+    return pl.scan_parquet(question.folder / "events.parquet").select(COLUMNS).collect(engine="streaming")
+
+
+def _polars_filtered(events: pl.DataFrame, question: Question, positions: Sequence[int]) -> Iterator[Part]:
+    """What people write: one filtered count for each feature."""
+    customers = _polars_customers(question)
+    for position in positions:
+        cutoff = question.cutoffs[position]
+        occurred, available = pl.col("occurred_at"), pl.col("available_at")
+        since = dict(zip(WINDOWS, boundaries(cutoff), strict=True))
+        counts = []
+        for count in question.counts:
+            asked = occurred >= since[count.window]
+            if count.kind:
+                asked &= pl.col("event_type") == count.kind
+            if count.channel:
+                asked &= pl.col("channel") == count.channel
+            counts.append(asked.sum().alias(count.name))
+        seen = events.lazy().filter((occurred < cutoff) & (available < cutoff) & (occurred >= since[WINDOWS[-1]]))
+        counted = seen.group_by("customer_id").agg(counts)
+        answer = customers.join(counted, on="customer_id", how="left").fill_null(0).collect(engine="streaming")
+        yield _polars_part(answer, position)
 
 
 def _polars_cells(events: pl.DataFrame, question: Question, position: int) -> pl.LazyFrame:
@@ -84,4 +118,5 @@ def _polars_cells(events: pl.DataFrame, question: Question, position: int) -> pl
 
 
 PANDAS = Peer("pandas, once a cutoff", _load_pandas, _pandas)
-POLARS = Peer("Polars, once a cutoff", _load_polars, _polars)
+POLARS = Peer("Polars, group then pivot, once a cutoff", _load_polars, _polars)
+POLARS_FILTERED = Peer("Polars, filtered counts, once a cutoff", _load_polars_plain, _polars_filtered, slow=True)

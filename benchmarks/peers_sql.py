@@ -79,7 +79,7 @@ def _bucket(cutoff: datetime) -> str:
 
 def _every_customer(question: Question, answer: str) -> str:
     columns = ", ".join(f"coalesce({c.name}, 0)::INTEGER AS {c.name}" for c in question.counts)
-    return f"SELECT customer_id, {columns} FROM customers LEFT JOIN ({answer}) USING (customer_id)"  # noqa: S608
+    return f"SELECT code, {columns} FROM codes LEFT JOIN ({answer}) USING (customer_id)"  # noqa: S608
 
 
 def filtered_sql(question: Question, cutoff: datetime) -> str:
@@ -153,11 +153,12 @@ def _columns(batch: pa.RecordBatch, names: list[str]) -> Any:
 def _once_a_cutoff(form: Any) -> Any:
     def answer(_: None, question: Question, positions: Sequence[int]) -> Iterator[Part]:
         names = [count.name for count in question.counts]
-        for position in positions:
-            with connect(question) as connection:
+        with connect(question) as connection:
+            _number_customers(connection)
+            for position in positions:
                 query = connection.sql(form(question, question.cutoffs[position]))
                 for batch in query.to_arrow_reader(BATCH_ROWS):
-                    yield Part(batch.column("customer_id"), position, partial(_columns, batch, names))
+                    yield Part(batch.column("code").to_numpy(), position, partial(_columns, batch, names))
 
     return answer
 

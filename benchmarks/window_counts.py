@@ -112,7 +112,7 @@ class Part:
     cutoff : int, or array of n
         Position among the question's cutoffs.
     matrix : callable
-        Gives the features, shape (n, features); called to compare answers, never while time is taken.
+        Gives the features, shape (n, features).
     """
 
     customer: Any
@@ -196,6 +196,31 @@ def read_question(market: Path, *, cutoffs: int, memory_limit: str) -> Question:
     )
 
 
+def rows_of(question: Question, part: Part) -> npt.NDArray[np.int64]:
+    """Where a part's rows stand when all are ordered by customer, then cutoff."""
+    if part.customer is question.customers:
+        numbers = np.arange(len(question.customers))
+    else:
+        numbers = np.asarray(part.customer)
+        if not np.issubdtype(numbers.dtype, np.integer):
+            numbers = question.customers.get_indexer(pd.Index(numbers))
+    return numbers.astype(np.int64) * len(question.cutoffs) + np.asarray(part.cutoff, dtype=np.int64)
+
+
+def assemble(question: Question, parts: Iterator[Part], positions: Sequence[int]) -> npt.NDArray[np.float32]:
+    """What everybody delivers: one block, shape (customers * cutoffs, features), by customer, then cutoff.
+
+    Where only some cutoffs are asked for, the block has their rows only.
+    """
+    at, width = np.full(len(question.cutoffs), -1), len(question.cutoffs)
+    at[list(positions)] = np.arange(len(positions))
+    out = np.empty((len(question.customers) * len(positions), len(question.counts)), dtype=np.float32)
+    for part in parts:
+        rows = rows_of(question, part)
+        out[rows // width * len(positions) + at[rows % width]] = part.matrix()
+    return out
+
+
 def differences(question: Question, parts: Iterator[Part], expected: npt.NDArray[Any], positions: Sequence[int]) -> int:
     """How many numbers of an answer are not exactly those expected; rows that are absent or doubled count whole.
 
@@ -208,10 +233,7 @@ def differences(question: Question, parts: Iterator[Part], expected: npt.NDArray
     seen = np.zeros(len(expected), dtype=np.int8)
     wrong = 0
     for part in parts:
-        numbers = np.asarray(part.customer)
-        if not np.issubdtype(numbers.dtype, np.integer):
-            numbers = question.customers.get_indexer(pd.Index(numbers))
-        rows = numbers.astype(np.int64) * width + np.asarray(part.cutoff, dtype=np.int64)
+        rows = rows_of(question, part)
         seen[rows] += 1
         wrong += int((part.matrix() != expected[rows]).sum())
     asked = np.isin(np.arange(len(expected)) % width, np.asarray(positions))

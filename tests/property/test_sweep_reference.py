@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -13,10 +15,12 @@ import ibis
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from propensity.data.connect import to_frame
+from propensity.features.dealing import Spill
 from propensity.features.kernel import NO_VALUE
 from propensity.features.sweep import Column, Records, Sweep, sweep_blocks
 from propensity.temporal import Duration, microseconds
@@ -92,30 +96,33 @@ def local_day(time: datetime, zone: ZoneInfo) -> int:
 
 
 def as_records(records: Sequence[Record], zone: ZoneInfo) -> Records:
-    """Records as the engine hands them over: sorted by customer, time, and then everything."""
+    """Records as arrays, sorted by customer, time, and then everything."""
     rows = sorted(
         (
             r.customer,
             microseconds(r.time),
             microseconds(r.known),
-            local_day(r.time, zone),
             r.value,
             r.keys,
             sorted(r.slots),
         )
         for r in records
     )
-    slots = [[slot if slot in row[6] else -1 for slot in range(SLOTS)] for row in rows]
-    columns: list[tuple[int, ...]] = list(zip(*[row[:5] for row in rows], strict=True)) or [()] * 5
+    slots = [[slot if slot in row[5] else -1 for slot in range(SLOTS)] for row in rows]
+    columns: list[tuple[int, ...]] = list(zip(*[row[:4] for row in rows], strict=True)) or [()] * 4
     return Records(
         code=np.array(columns[0], np.int64),
         time=np.array(columns[1], np.int64),
         known=np.array(columns[2], np.int64),
-        day=np.array(columns[3], np.int32),
-        slots=np.array(slots, np.int32).reshape(len(rows), SLOTS),
-        value=np.array(columns[4], np.int64),
-        keys=np.array([row[5] for row in rows], np.int64).reshape(len(rows), 2),
+        slots=np.array(slots, np.int16).reshape(len(rows), SLOTS),
+        value=np.array(columns[3], np.int64),
+        keys=np.array([row[4] for row in rows], np.int64).reshape(len(rows), 2),
     )
+
+
+def some(given: Records, rows: Any) -> Records:
+    """Some of the records."""
+    return Records(*[None if column is None else column[rows] for column in vars(given).values()])
 
 
 def table(case: Case) -> pd.DataFrame:
@@ -186,11 +193,22 @@ def expected(case: Case) -> np.ndarray:
     return np.array(rows, dtype=np.float32)
 
 
-def swept(case: Case, batches: list[Records], *, threads: int = 1) -> np.ndarray:
-    sweep = Sweep(columns=tuple(COLUMNS), cutoffs=tuple(case.cutoffs), zone=case.zone, slots=SLOTS, threads=threads)
+def as_sweep(case: Case, columns: Sequence[Column], *, threads: int = 1) -> Sweep:
+    return Sweep(columns=tuple(columns), cutoffs=tuple(case.cutoffs), zone=case.zone, slots=SLOTS, threads=threads)
+
+
+def swept(
+    case: Case,
+    batches: list[Records],
+    *,
+    columns: Sequence[Column] = COLUMNS,
+    threads: int = 1,
+    spill: Spill | None = None,
+) -> np.ndarray:
+    sweep = as_sweep(case, columns, threads=threads)
     row_code = np.repeat(np.array(case.customers, np.int64), len(case.cutoffs))
     row_cutoff = np.tile(np.arange(len(case.cutoffs), dtype=np.int64), len(case.customers))
-    return np.concatenate([block for _, block in sweep_blocks(batches, sweep, row_code, row_cutoff)])
+    return np.concatenate([block for _, block in sweep_blocks(batches, sweep, row_code, row_cutoff, spill=spill)])
 
 
 @settings(max_examples=60)
@@ -203,8 +221,8 @@ def test_the_sweep_gives_what_filtering_gives(case: Case) -> None:
     np.testing.assert_allclose(out, slow, rtol=1e-6, atol=1e-6)
 
 
-def test_many_customers_shared_out_among_threads() -> None:
-    """More rows than a thread's share; every customer's figures are those of the customer alone."""
+def test_many_customers_shared_out_among_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Many groups, and threads that share them; every customer's figures are those of the customer alone."""
     rng = np.random.default_rng(3)
     base = [START + timedelta(hours=int(h)) for h in rng.integers(-900, 24, 4000)]
     records = [
@@ -220,6 +238,7 @@ def test_many_customers_shared_out_among_threads() -> None:
     ]
     case = Case(records, list(range(310)), [START - timedelta(days=3), START], ZoneInfo("UTC"))
     one = swept(case, [as_records(records, case.zone)])
+    monkeypatch.setattr("propensity.features.sweep.GROUP_ROWS", 50)
     assert swept(case, [as_records(records, case.zone)], threads=3).tobytes() == one.tobytes()
     some = replace(case, customers=[7, 150, 305])
     slow, rows = expected(some), [2 * c + i for c in some.customers for i in range(2)]
@@ -231,8 +250,53 @@ def test_many_customers_shared_out_among_threads() -> None:
 def test_where_batches_are_cut_changes_nothing(case: Case, cuts: list[int]) -> None:
     records = as_records(case.records, case.zone)
     edges = [0, *[min(cut, len(records)) for cut in cuts], len(records)]
-    batches = [records.slice(start, stop) for start, stop in pairwise(edges)]
+    batches = [some(records, slice(start, stop)) for start, stop in pairwise(edges)]
     assert swept(case, batches).tobytes() == swept(case, [records]).tobytes()
+
+
+@settings(max_examples=200)
+@given(CASES, st.randoms(use_true_random=False), st.integers(0, 24))
+def test_the_order_of_records_changes_nothing(case: Case, random: Any, cut: int) -> None:
+    records = as_records(case.records, case.zone)
+    order = list(range(len(records)))
+    random.shuffle(order)
+    batches = [some(records, np.array(rows, np.intp)) for rows in (order[:cut], order[cut:])]
+    assert swept(case, batches).tobytes() == swept(case, [records]).tobytes()
+
+
+@settings(max_examples=100)
+@given(CASES, st.integers(0, 24))
+def test_records_that_were_on_disk_are_the_same(case: Case, cut: int) -> None:
+    records = as_records(case.records, case.zone)
+    batches = [some(records, slice(0, cut)), some(records, slice(cut, None))]
+    with TemporaryDirectory() as folder:
+        for limit in (0, 200):  # every batch is written, or only the first
+            spilled = swept(case, batches, spill=Spill(Path(folder), limit))
+            assert spilled.tobytes() == swept(case, [records]).tobytes()
+
+
+@settings(max_examples=100)
+@given(CASES)
+def test_columns_beside_others_are_the_same(case: Case) -> None:
+    """What is asked besides decides what is kept of records: times, values, categories. No figure knows of it."""
+    together = swept(case, [as_records(case.records, case.zone)])
+    for measure in (*WINDOWED, *EVER):
+        at = [j for j, column in enumerate(COLUMNS) if column.measure == measure]
+        alone = swept(case, [as_records(case.records, case.zone)], columns=[COLUMNS[j] for j in at])
+        assert together[:, at].tobytes() == alone.tobytes(), measure
+
+
+@settings(max_examples=100)
+@given(CASES)
+def test_nothing_before_the_earliest_window_matters(case: Case) -> None:
+    """What `since` leaves unread is in no window."""
+    windowed = [column for column in COLUMNS if column.window is not None]
+    since = as_sweep(case, windowed).since
+    assert since is not None
+    recent = [record for record in case.records if record.time >= since]
+    few = swept(case, [as_records(recent, case.zone)], columns=windowed)
+    assert few.tobytes() == swept(case, [as_records(case.records, case.zone)], columns=windowed).tobytes()
+    assert as_sweep(case, COLUMNS).since is None
 
 
 @settings(max_examples=200)

@@ -27,26 +27,26 @@ NAN = float("nan")
 
 
 def records(*rows: tuple[Any, ...], zone: ZoneInfo = Z) -> Records:
-    """Records of (customer, local time, {known: local time, slots: [..], value: n}), in the order of the sweep."""
+    """Records of (customer, local time, {known: local time, slots: [..], value: n})."""
     filled = []
     for customer, text, *rest in rows:
         more = rest[0] if rest else {}
         time = to_instant(text, zone=zone)
         known = to_instant(more.get("known", text), zone=zone)
-        day = (time.astimezone(zone).date() - datetime(1970, 1, 1).date()).days
-        filled.append(
-            (customer, microseconds(time), microseconds(known), day, more.get("slots", [0]), more.get("value", 0))
-        )
-    filled.sort(key=lambda row: row[:3])
-    code, time_, known_, days, slots, value = zip(*filled, strict=True)
+        filled.append((customer, microseconds(time), microseconds(known), more.get("slots", [0]), more.get("value", 0)))
+    code, time_, known_, slots, value = zip(*filled, strict=True)
     return Records(
         code=np.array(code, np.int64),
         time=np.array(time_, np.int64),
         known=np.array(known_, np.int64),
-        day=np.array(days, np.int32),
-        slots=np.array(slots, np.int32),
+        slots=np.array(slots, np.int16),
         value=np.array(value, np.int64),
     )
+
+
+def some(given: Records, rows: Any) -> Records:
+    """Some of the records."""
+    return Records(*[None if column is None else column[rows] for column in vars(given).values()])
 
 
 def swept(
@@ -301,7 +301,7 @@ def test_a_customer_may_go_on_in_the_next_batch() -> None:
     assert [row[0] for row in whole] == [5, 1, 0, 2, 0]
     for cuts in ([1], [5], [6], [3, 4], [1, 2, 3, 4, 5, 6, 7], [0, 0, 8]):
         edges = [0, *cuts, len(given)]
-        batches = [given.slice(a, b) for a, b in pairwise(edges)]
+        batches = [some(given, slice(a, b)) for a, b in pairwise(edges)]
         assert np.array_equal(swept(batches, columns, customers=(1, 2, 3, 4, 5)), whole, equal_nan=True), cuts
     assert swept([], "count", customers=(1, 2)) == [[0], [0]]
 

@@ -5,6 +5,8 @@ zeros of a key survive); the study's roles give every column its type.
 """
 
 import difflib
+import os
+import re
 import tempfile
 import warnings
 from abc import ABC, abstractmethod
@@ -306,6 +308,20 @@ class Source(ABC):
         )
         matches = [_alike(table[mine], renamed[f"join_key_{i}"]) for i, mine in enumerate(pairs)]
         return table.join(renamed, matches, how=join.how).select(*table.columns, *new)
+
+
+def memory_bytes(limit: str | None) -> int:
+    """A limit of memory such as ``2GB`` or ``512 MiB`` in bytes; None: four fifths of the machine's, as DuckDB has it.
+
+    Examples
+    --------
+    >>> memory_bytes("1.5GB"), memory_bytes("512 MiB")
+    (1500000000, 536870912)
+    """
+    if limit is None:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") * 4 // 5
+    number, unit = re.fullmatch(r"([\d.]+)\s*(\w+)", limit).groups()  # type: ignore[union-attr] # the study's own check
+    return int(float(number) * (1024 if "i" in unit else 1000) ** (" MGT".index(unit[0]) + 1))
 
 
 def connect_duckdb(folder: Path, *, memory_limit: str | None) -> Any:

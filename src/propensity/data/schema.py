@@ -265,10 +265,11 @@ def stage_records(
     place = f"data.{name}"
     raw = source.table(role.table, place=f"{place}.table")
     key_type = customers.customer_id.type()
-    looked = _look(_select_records(raw, role, spec, place, key_type=key_type, looked_at=True), customers, today=today)
+    tidy = [role.key]
+    looked = _look(_select_records(raw, role, spec, place, key_type=key_type, tidy=tidy), customers, today=today)
     if looked["unknown_customer"]:  # or blanks around keys, which trimming brings together
-        trimmed = _select_records(raw, role, spec, place, key_type=key_type, looked_at=True, tidy=())
-        looked = _look(trimmed, customers, today=today) | {"untidy_0": 1}
+        tidy = []
+        looked = _look(_select_records(raw, role, spec, place, key_type=key_type, tidy=tidy), customers, today=today)
     rows, kept = looked["rows"], looked["kept"]
     if rows == 0:
         raise _empty_table(role.table, name)
@@ -279,11 +280,11 @@ def stage_records(
             f"{place}: none of the {rows:,} rows belongs to a known customer at a readable time ({_counts(findings)}). "
             "Check the keys: they must be written alike in both tables."
         )
-    tidy = [column for i, column in enumerate(_texts(role)) if not looked[f"untidy_{i}"]]
+    tidy += _tidy_texts(raw, role)
     canonical = _select_records(raw, role, spec, place, key_type=key_type, tidy=tidy)
     if kept < rows:
         canonical = canonical.filter(_keep(canonical, customers, today=today))
-    canonical = canonical.select(*[column for column in canonical.columns if not column.startswith(_ASIDE)])
+    canonical = canonical.select(*[column for column in canonical.columns if not column.startswith(_UNREADABLE)])
     # What can be read as it stands, row for row, is not written once more.
     as_it_stands = kept == rows and source.is_columnar(role.table) and _reads_times_as_they_stand(raw, role, spec)
     table = canonical if as_it_stands else source.materialise(f"staged_{name}", canonical)
@@ -307,33 +308,33 @@ _FINDINGS = (
     "unknown_customer",
     "future",
 )
-_ASIDE = ("unreadable_", "untidy_")
-"""Columns of staged records that are looked at, and not kept."""
+_UNREADABLE = "unreadable_"
+"""How columns of staged records begin that are looked at, and not kept."""
 
 
 def _look(staged: ir.Table, customers: ir.Table, *, today: datetime | None) -> dict[str, Any]:
-    """What one pass over staged records finds: counts, the time they cover, and whether texts have blanks around."""
-    keys = customers.select(known_customer="customer_id").distinct()
-    table = staged.left_join(keys, staged.customer_id == keys.known_customer)
-    known, late = table.known_customer.notnull(), _is_late(table, today)
-    keep = table.occurred_at.notnull() & ~late & known
-    kept_time = ibis.ifelse(keep, table.occurred_at, ibis.null("timestamp(6)"))
+    """What is found in staged records: counts, and the time they cover."""
     counts = {
-        "kept": keep.sum(),
-        "unreadable_occurred_at": table.occurred_at.isnull().sum(),
-        "no_customer": table.customer_id.isnull().sum(),
-        "unknown_customer": (table.customer_id.notnull() & ~known).sum(),
-        "future": late.sum(),
-        **{name: table[name].sum() for name in table.columns if name.startswith(_ASIDE)},
+        "unreadable_occurred_at": staged.count() - staged.occurred_at.count(),
+        "no_customer": staged.count() - staged.customer_id.count(),
+        "future": _is_late(staged, today).sum() if today else ibis.literal(0),
+        **{name: staged[name].sum() for name in staged.columns if name.startswith(_UNREADABLE)},
     }
-    found = table.aggregate(
-        rows=table.count(),
-        first=kept_time.min(),
-        last=kept_time.max(),
-        **{name: count.fill_null(0) for name, count in counts.items()},
-    )
-    looked = to_frame(found).iloc[0]
-    return {str(name): value if name in ("first", "last") else int(value) for name, value in looked.items()}
+    looked = _aggregated(staged, staged.occurred_at, counts)
+    strangers = staged.anti_join(customers.select("customer_id").distinct(), "customer_id")
+    looked["unknown_customer"] = to_count(strangers.count()) - looked["no_customer"]
+    if not any(looked[name] for name in ("unreadable_occurred_at", "no_customer", "future", "unknown_customer")):
+        return looked | {"kept": looked["rows"]}
+    keep = staged.filter(_keep(staged, customers, today=today))
+    kept = _aggregated(keep, keep.occurred_at, {})
+    return looked | {"kept": kept["rows"], "first": kept["first"], "last": kept["last"]}
+
+
+def _aggregated(table: ir.Table, time: ir.TimestampValue, counts: Mapping[str, ir.IntegerScalar]) -> dict[str, Any]:
+    """Rows, the first and the last time, and counts."""
+    filled = {name: count.fill_null(0) for name, count in counts.items()}
+    found = to_frame(table.aggregate(rows=table.count(), first=time.min(), last=time.max(), **filled)).iloc[0]
+    return {str(name): value if name in ("first", "last") else int(value) for name, value in found.items()}
 
 
 def _is_late(table: ir.Table, today: datetime | None) -> ir.BooleanValue:
@@ -383,15 +384,12 @@ def _select_records(
     place: str,
     *,
     key_type: dt.DataType,
-    tidy: Sequence[str] | None = None,
-    looked_at: bool = False,
+    tidy: Sequence[str],
 ) -> ir.Table:
-    """Canonical columns; texts in `tidy` columns are taken as they stand (by default, the key's).
+    """Canonical columns, and ``unreadable_`` ones; texts in `tidy` columns are taken as they stand.
 
-    To be looked at, they have further columns: what cannot be read (``unreadable_``), and which other texts would be
-    changed by trimming (``untidy_``, in the order of `_texts`). A key that is found as it stands needs no trimming.
+    A key that is found as it stands needs no trimming.
     """
-    tidy = [role.key] if tidy is None else tidy
     extra = [role.kind, role.initiated_by, role.value] if isinstance(role, EventsSpec) else []
     if isinstance(role, PurchasesSpec):
         extra = [role.product, role.amount]
@@ -406,10 +404,10 @@ def _select_records(
         key = text(role.key)
     occurred = read_time(raw[role.occurred_at], role.format, spec, place=f"{place}.occurred_at")
     columns: dict[str, ir.Value] = {"customer_id": key, "occurred_at": occurred}
-    columns |= {f"unreadable_{name}": ibis.literal(value=False) for name in ("available_at", "amount")}
     if role.available_at:
         available = read_time(raw[role.available_at], role.format, spec, place=f"{place}.available_at")
-        columns["unreadable_available_at"] = is_given(raw[role.available_at]) & available.isnull()
+        if not raw[role.available_at].type().is_timestamp():
+            columns["unreadable_available_at"] = is_given(raw[role.available_at]) & available.isnull()
         # A record cannot be known before it happens: a time before it is a clock's error.
         columns["available_at"] = ibis.greatest(ibis.coalesce(available, occurred), occurred)
     if isinstance(role, EventsSpec):
@@ -426,17 +424,20 @@ def _select_records(
         if role.amount:
             columns["unreadable_amount"] = is_given(raw[role.amount]) & units.isnull()
         columns["amount_units"] = units.fill_null(0)
-    if looked_at:
-        untidy = [ibis.literal(value=False), *[_is_untidy(raw[column]) for column in _texts(role)[1:]]]
-        columns |= {f"untidy_{i}": value for i, value in enumerate(untidy)}
     return raw.select(**columns, **{name: text(name) for name in role.attributes})
 
 
-def _is_untidy(raw: ir.Value) -> ir.BooleanValue:
-    """Whether trimming changes a text; what is no text is never read as it stands."""
-    if not raw.type().is_string():
-        return ibis.literal(value=True)
-    return (raw.strip() != raw).fill_null(False) | (raw == "").fill_null(False)
+def _tidy_texts(raw: ir.Table, role: RecordsSpec) -> list[str]:
+    """The columns of text, besides the key, that trimming does not change."""
+    texts = [column for column in _texts(role)[1:] if raw[column].type().is_string()]
+    if not texts:
+        return []
+    # Different texts are few, and an engine finds them fast.
+    different = [raw.select(column=ibis.literal(column), text=raw[column]).distinct() for column in texts]
+    found = ibis.union(*different) if len(different) > 1 else different[0]
+    untidy = found.filter((found.text.strip() != found.text) | (found.text == ""))
+    changed = set(to_frame(untidy.select("column").distinct())["column"])
+    return [column for column in texts if column not in changed]
 
 
 def early_end(facts: list[TableFacts], spec: DataSpec) -> list[str]:

@@ -20,6 +20,7 @@ from propensity.data.connect import (
     Alter,
     Express,
     Source,
+    count_repeated,
     epoch_microseconds,
     first_of_each,
     open_source,
@@ -169,11 +170,6 @@ def between(records: ir.Table, window: Window) -> ir.Table:
     )
 
 
-def happened_before(records: ir.Table, cutoff: datetime) -> ir.Table:
-    """Rows with ``occurred_at < cutoff``: the sweep applies ``available_at`` itself, cutoff by cutoff."""
-    return records.filter(records.occurred_at < _instant(cutoff))
-
-
 def customers_as_of(customers: ir.Table, cutoff: datetime) -> ir.Table:
     """One row per customer known before `cutoff`: the newest row with ``known_from < cutoff``.
 
@@ -255,33 +251,28 @@ def outcome_records(tables: Tables, outcome: OutcomeSpec, *, express: Express) -
     return bought.filter(bought["product"].isin(list(outcome.product or ())))
 
 
-SWEEP_ORDER = ("sweep_code", "sweep_time")
-"""What records are sorted by for the sweep. Ties stay as they come: all that is computed adds up, or is by day."""
+def sweep_records(records: ir.Table, *, since: datetime | None, until: datetime, codes: ir.Table) -> ir.Table:
+    """Records from `since` to before `until` of the customers in `codes`, in no order.
 
-
-def sweep_records(parts: Sequence[ir.Table], *, until: datetime, codes: ir.Table) -> ir.Table:
-    """Records before `until` of the customers in `codes`, all parts below one another, not sorted yet.
+    The sweep applies ``available_at`` itself, cutoff by cutoff.
 
     Parameters
     ----------
-    parts : sequence of ibis Table
-        Canonical records with the same further columns, whose names begin with ``sweep_``.
+    records : ibis Table
+        Canonical records with further columns, whose names begin with ``sweep_``.
 
     Returns
     -------
     ibis Table
-        ``sweep_code`` (int64), ``sweep_time``, ``sweep_known`` (where a part has ``available_at``) and the parts'
-        own ``sweep_`` columns.
+        ``sweep_code`` (int64), ``sweep_time``, ``sweep_known`` (where there is ``available_at``) and the further ones.
     """
-    late = any("available_at" in part.columns for part in parts)
-    chosen = []
-    for part in parts:
-        table = happened_before(part, until).inner_join(codes.rename(sweep_code="code"), "customer_id")
-        known = {"sweep_known": table.available_at if "available_at" in table.columns else table.occurred_at}
-        own = [name for name in part.columns if name.startswith("sweep_")]
-        times = {"sweep_time": table.occurred_at, **(known if late else {})}
-        chosen.append(table.select("sweep_code", **times, **{name: table[name] for name in own}))
-    return ibis.union(*chosen) if len(chosen) > 1 else chosen[0]
+    table = records.filter(records.occurred_at < _instant(until))
+    if since is not None:
+        table = table.filter(table.occurred_at >= _instant(since))
+    table = table.inner_join(codes.rename(sweep_code="code"), "customer_id")
+    known = {"sweep_known": table.available_at} if "available_at" in table.columns else {}
+    own = {name: table[name] for name in records.columns if name.startswith("sweep_")}
+    return table.select("sweep_code", sweep_time=table.occurred_at, **known, **own)
 
 
 def _number_customers(source: Source, customers: ir.Table) -> ir.Table:
@@ -293,6 +284,8 @@ def _number_customers(source: Source, customers: ir.Table) -> ir.Table:
 def _with_first_known(source: Source, customers: ir.Table, spec: DataSpec) -> ir.Table:
     """With ``first_known``: the ``known_from`` of the customer's oldest row, missing where that one misses it."""
     if spec.customers.known_from in (None, "first_purchase"):
+        return customers.mutate(first_known=customers.known_from)
+    if not count_repeated(customers, ["customer_id"]):
         return customers.mutate(first_known=customers.known_from)
     of_customer = ibis.window(group_by=customers.customer_id)
     always = customers.known_from.isnull().any().over(of_customer)

@@ -2,12 +2,9 @@
 
 from datetime import datetime
 
-import ibis
-
 from propensity.config import EventsSpec, FeaturesSpec
 from propensity.data.tables import Tables
 from propensity.features.entries import Entries, Entry
-from propensity.features.kernel import NO_VALUE
 from propensity.features.records import RecordPlan, Slotted, Vocabulary, learn_vocabularies
 from propensity.temporal import Duration
 
@@ -110,11 +107,4 @@ def slotted_events(tables: Tables, plan: RecordPlan) -> Slotted:
     """The events with the slots that the plan counts them in."""
     assert tables.events is not None  # noqa: S101 - the study declares events
     events = tables.events
-    valued = "value_units" in events.columns
-    return Slotted(
-        plan=plan,
-        records=events,
-        base=ibis.literal(plan.first_slot),
-        value=events.value_units if valued else ibis.literal(NO_VALUE, type="int64"),
-        counts=ibis.literal(value=True),
-    )
+    return Slotted(plan, events, value=events.value_units if "value_units" in events.columns else None)

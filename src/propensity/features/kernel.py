@@ -4,6 +4,9 @@ The boundaries are all cutoffs and window starts in order of time. A record fall
 what its slots hold there. Summed up from the first boundary on, ``total before cutoff − total before window start``
 is what a window holds, for everything that adds up. What does not add up has its state beside it: the last record,
 day and gap; runs of days; the least and greatest value between two boundaries; where each category was last seen.
+
+How many records there are is kept apart, boundary by boundary with all slots side by side: most columns are counts,
+and a processor adds and subtracts many slots at once.
 """
 
 from pathlib import Path
@@ -13,89 +16,76 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
+from propensity.features.measures import (
+    DAYS,
+    DISTINCT,
+    GAP_LAST,
+    GAP_MEAN,
+    GAP_SD,
+    MAX,
+    MEAN,
+    MIN,
+    NEEDS_DAYS,
+    NEEDS_FIRST,
+    NEEDS_LAST,
+    NEEDS_RANGE,
+    NEEDS_TOTAL,
+    RECENCY,
+    SINCE_FIRST,
+    STREAK,
+    STREAK_LONGEST,
+    SUM,
+    TREND,
+)
+
 if not numba.config.CACHE_DIR:  # numba's cache is a pickle: it stays in the user's cache, away from every artifact
     numba.config.CACHE_DIR = str(Path.home() / ".cache" / "propensity" / "numba")
 
 Ints = npt.NDArray[np.int64]
-
-MEASURES = (
-    "count",
-    "sum",
-    "days",
-    "trend",
-    "mean",
-    "min",
-    "max",
-    "share",
-    "distinct",
-    "recency",
-    "since_first",
-    "gap_mean",
-    "gap_sd",
-    "gap_last",
-    "streak",
-    "streak_longest",
-)
-(
-    _COUNT,
-    _SUM,
-    _DAYS,
-    _TREND,
-    _MEAN,
-    _MIN,
-    _MAX,
-    _SHARE,
-    _DISTINCT,
-    _RECENCY,
-    _SINCE_FIRST,
-    _GAP_MEAN,
-    _GAP_SD,
-    _GAP_LAST,
-    _STREAK,
-    _STREAK_LONGEST,
-) = range(len(MEASURES))
-
-ZERO_WITHOUT_RECORDS = ("count", "sum", "days", "trend", "distinct", "streak", "streak_longest")
-"""Measures that are 0 where there is no record; the others are missing."""
+Numbers = npt.NDArray[np.int32]
 
 NEVER = np.iinfo(np.int64).max
 _LEAST = np.iinfo(np.int64).min
+_ALWAYS = np.iinfo(np.int32).max
 NO_VALUE = _LEAST
 """The value of a record that has none: it counts, and is in no sum, mean, minimum or maximum."""
 _DAY = 86_400_000_000.0
 
 # What a slot holds between two boundaries.
-_N, _TOTAL, _ACTIVE, _SQUARES, _LAST_TIME, _LAST_DAY, _LAST_GAP, _RUN, _LONGEST, _LOW, _HIGH, _VALUED = range(12)
-_HELD = 12
+_TOTAL, _ACTIVE, _SQUARES, _LAST_TIME, _LAST_DAY, _LAST_GAP, _RUN, _LONGEST, _LOW, _HIGH, _VALUED = range(11)
+_HELD = 11
 # What a slot remembers of its records so far.
 _FIRST_TIME, _FIRST_DAY, _NOW_DAY, _NOW_AT, _NOW_RUN, _NOW_LONGEST = range(6)
 _REMEMBERED = 6
 
-NEEDS_TOTAL, NEEDS_LAST, NEEDS_DAYS, NEEDS_RANGE = 1, 2, 4, 8
-NEEDS = {
-    "sum": NEEDS_TOTAL,
-    "mean": NEEDS_TOTAL,
-    "recency": NEEDS_LAST,
-    "days": NEEDS_DAYS,
-    "min": NEEDS_RANGE,
-    "max": NEEDS_RANGE,
-    "gap_mean": NEEDS_DAYS,
-    "gap_sd": NEEDS_DAYS,
-    "gap_last": NEEDS_DAYS,
-    "streak": NEEDS_DAYS,
-    "streak_longest": NEEDS_DAYS,
-}
-"""What a slot must hold, besides the number of records, for a measure."""
-
 
 class Walked(NamedTuple):
-    """Records as the kernel takes them: see `propensity.features.sweep.Records`."""
+    """Records as the kernel takes them, customer by customer; times only where something asks for them.
 
-    code: Ints
+    Attributes
+    ----------
+    order : ndarray of int32, shape (n,)
+        Where each record stands in the other arrays: by customer, and by time where there are times.
+    at, known_at : ndarray of int32, shape (n,)
+        The first boundary after the record, and after it became known.
+    time : ndarray of int64, shape (n,) or (0,)
+        Microseconds since 1970 (UTC).
+    day : ndarray of int32, shape (n,) or (0,)
+        Local day number.
+    slots : ndarray of int16, shape (n, k)
+        The slots that the record counts in (−1: none).
+    value : ndarray of int64, shape (n,) or (0,)
+        What `sum` adds, in whole units.
+    keys : ndarray of int64, shape (n, d)
+        Categories as numbers (0: none).
+    """
+
+    order: Numbers
+    at: Numbers
+    known_at: Numbers
     time: Ints
-    known: Ints
-    day: npt.NDArray[np.int32]
-    slots: npt.NDArray[np.int32]
+    day: Numbers
+    slots: npt.NDArray[np.int16]
     value: Ints
     keys: Ints
 
@@ -129,42 +119,61 @@ class Edges(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What to compute.
+    """What to compute. Places are positions in the rows that are written.
 
     Attributes
     ----------
-    columns : ndarray of int64, shape (p, 5)
-        Measure, slot, window, position in the output and distinct track (−1: none), ordered by the slot that the
-        column is read with: a share is read with the slot that it is a share of.
+    upto, least : ndarray of uint64, shape (c, p)
+        Of each count and cutoff: where the total before the cutoff stands among the totals of all slots at all
+        boundaries, and where the total before the window's start.
+    of_counts : ndarray of int64, shape (q, 5)
+        Of each trend and share: measure, slot, window, place and the slot that it is a share of.
+    columns : ndarray of int64, shape (r, 5)
+        Of all others, by slot: measure, slot, window, place and distinct track (−1: none).
     first : ndarray of int64, shape (slots + 1,)
-        Where each slot's columns begin.
+        Where each slot's `columns` begin.
     needs : ndarray of int64, shape (slots,)
-        What each slot holds: see `NEEDS`.
+        What each slot holds: see `propensity.features.measures.NEEDS`.
     tracks : ndarray of int64, shape (t, 3)
         For each distinct column: the slot of the records, the column of keys, and the window.
+    places : ndarray of uint64, shape (p + q + r,)
+        The places that are written, of counts first.
+    empty : ndarray of float32, shape (p + q + r,)
+        What they hold where there is no record.
     value_unit : int
         Units of a value in one.
     """
 
+    upto: npt.NDArray[np.uint64]
+    least: npt.NDArray[np.uint64]
+    of_counts: Ints
     columns: Ints
     first: Ints
     needs: Ints
     tracks: Ints
+    places: npt.NDArray[np.uint64]
+    empty: npt.NDArray[np.float32]
     value_unit: int
 
 
 class _Memory(NamedTuple):
-    """What the kernel holds of one customer; `stamp` tells which slots belong to the present walk."""
+    """What the kernel holds of one customer: `counts` by boundary and slot, the same as `totals` in one row.
 
+    `stamp` tells which slots belong to the present walk.
+    """
+
+    counts: Numbers
+    totals: Numbers
     held: Ints
     remembered: Ints
-    resumed: Ints
+    resumed: Numbers
     stamp: Ints
     used: Ints
     seen_in: Ints
     distinct: Ints
     late: npt.NDArray[np.bool_]
     chosen: Ints
+    waiting: Ints
     walk: Ints
 
 
@@ -178,39 +187,71 @@ class _Seen(NamedTuple):
 
 
 @numba.njit(cache=True, nogil=True)
-def sweep_customers(records, row_code, row_cutoff, edges, wanted, out):  # type: ignore[no-untyped-def]
-    """Write the rows of customers whose records are all here; `out` holds what a row without records has."""
-    memory = _new_memory(len(wanted.needs), edges, wanted, len(row_code))
-    seen = _new_seen(16)
-    row, first = 0, 0
-    while row < len(row_code):
-        customer, last_row = row_code[row], row
-        while last_row < len(row_code) and row_code[last_row] == customer:
-            last_row += 1
-        while first < len(records.code) and records.code[first] < customer:
-            first += 1
-        stop = first
-        while stop < len(records.code) and records.code[stop] == customer:
-            stop += 1
-        if stop > first:
+def sweep_customers(records, first_of, row_who, row_cutoff, edges, wanted, out):  # type: ignore[no-untyped-def]
+    """Write the rows of customers: those of customer ``row_who[r]`` from ``order[first_of[row_who[r]]]`` on.
+
+    One walk serves all cutoffs that knew all their records, and one more each cutoff that did not.
+    """
+    # Arrays are taken out of their tuples once: handing a tuple on counts references to all that it holds.
+    order, ats, known_ats, slots = records.order, records.at, records.known_at, records.slots
+    upto, least, places, ends, next_cutoff = wanted.upto, wanted.least, wanted.places, edges.end, edges.next_cutoff
+    memory, seen = _new_memory(edges, wanted, len(row_who)), _new_seen(16)
+    counts, totals, late, chosen, waiting = memory.counts, memory.totals, memory.late, memory.chosen, memory.waiting
+    only_counts = len(places) == upto.shape[1]
+    row = 0
+    while row < len(row_who):
+        customer, start = row_who[row], row
+        first, stop = first_of[customer], first_of[customer + 1]
+        ready, behind = 0, 0
+        _count(order, ats, known_ats, slots, first, stop, _ALWAYS, next_cutoff, counts, late)
+        while row < len(row_who) and row_who[row] == customer:
+            if late[ends[row_cutoff[row]]]:
+                waiting[behind] = row
+                behind += 1
+            else:
+                chosen[ready] = row
+                ready += 1
+            row += 1
+        _read_counts(ready, chosen, row_cutoff, totals, upto, least, places, out)
+        if not only_counts:
             while len(seen.key) < 2 * (stop - first) * len(wanted.tracks):
                 seen = _new_seen(2 * len(seen.key))
-            _sweep_customer(records, first, stop, row_cutoff, row, last_row, edges, wanted, memory, seen, out)
-        row, first = last_row, stop
+            _write_empty(start, row, upto.shape[1], wanted, out)
+            _walk(records, first, stop, _ALWAYS, ready, row_cutoff, edges, wanted, memory, seen, out)
+        for w in range(behind):
+            chosen[0] = waiting[w]
+            visible = ends[row_cutoff[chosen[0]]]
+            _count(order, ats, known_ats, slots, first, stop, visible, next_cutoff, counts, late)
+            _read_counts(1, chosen, row_cutoff, totals, upto, least, places, out)
+            if not only_counts:
+                _walk(records, first, stop, visible, 1, row_cutoff, edges, wanted, memory, seen, out)
 
 
 @numba.njit(cache=True, nogil=True)
-def _new_memory(slots, edges, wanted, rows):  # type: ignore[no-untyped-def]
-    count, tracks = len(edges.instants), len(wanted.tracks)
+def _write_empty(row, last_row, since, wanted, out):  # type: ignore[no-untyped-def]
+    """Write what rows without records hold, from the column `since` on."""
+    for r in range(row, last_row):
+        for p in range(since, len(wanted.places)):
+            out[r, wanted.places[p]] = wanted.empty[p]
+
+
+@numba.njit(cache=True, nogil=True)
+def _new_memory(edges, wanted, rows):  # type: ignore[no-untyped-def]
+    count, slots, tracks = len(edges.instants), len(wanted.needs), len(wanted.tracks)
+    holding = slots if len(wanted.columns) > 0 else 0
+    counts = np.zeros((count + 1, slots), dtype=np.int32)
     return _Memory(
-        np.empty((slots, _HELD, count), dtype=np.int64),
-        np.empty((slots, _REMEMBERED), dtype=np.int64),
-        np.empty((slots, count if edges.cuts_days else 0), dtype=np.int64),
-        np.zeros(slots, dtype=np.int64),
-        np.empty(slots, dtype=np.int64),
+        counts,
+        counts.reshape(-1),
+        np.empty((holding, _HELD, count), dtype=np.int64),
+        np.empty((holding, _REMEMBERED), dtype=np.int64),
+        np.empty((holding, count if edges.cuts_days else 0), dtype=np.int32),
+        np.zeros(holding, dtype=np.int64),
+        np.empty(holding, dtype=np.int64),
         np.zeros((tracks, count), dtype=np.int64),
         np.zeros((tracks, len(edges.end)), dtype=np.int64),
         np.zeros(count, dtype=np.bool_),
+        np.empty(rows, dtype=np.int64),
         np.empty(rows, dtype=np.int64),
         np.zeros(1, dtype=np.int64),
     )
@@ -227,90 +268,109 @@ def _new_seen(size):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _sweep_customer(  # type: ignore[no-untyped-def]
-    records, first, stop, row_cutoff, row, last_row, edges, wanted, memory, seen, out
-):
-    """One walk for all cutoffs that knew all their records, and one more for each cutoff that did not."""
-    memory.late[:] = False
-    used = _walk(records, first, stop, NEVER, edges, wanted, memory, seen)
-    count = 0
-    for r in range(row, last_row):
-        if not memory.late[edges.end[row_cutoff[r]]]:
-            memory.chosen[count] = r
-            count += 1
-    _read(count, used, row_cutoff, edges, wanted, memory, out)
-    if count == last_row - row:
-        return
-    for r in range(row, last_row):
-        end = edges.end[row_cutoff[r]]
-        if memory.late[end]:
-            used = _walk(records, first, stop, edges.instants[end], edges, wanted, memory, seen)
-            memory.chosen[0] = r
-            _read(1, used, row_cutoff, edges, wanted, memory, out)
+def _walk(records, first, stop, visible, count, row_cutoff, edges, wanted, memory, seen, out):  # type: ignore[no-untyped-def]
+    """Write what is no plain count, of the rows chosen, from the records known before the boundary `visible`."""
+    used = _hold_all(records, first, stop, visible, wanted, memory) if len(wanted.columns) > 0 else 0
+    if len(wanted.tracks) > 0:
+        _see_all(records, first, stop, visible, edges, wanted, memory, seen)
+    chosen, columns = memory.chosen, wanted.columns
+    for p in range(len(wanted.of_counts)):
+        for i in range(count):
+            _read_of_counts(chosen[i], p, row_cutoff[chosen[i]], edges, wanted, memory.totals, out)
+    for u in range(used):
+        slot = memory.used[u]
+        for q in range(wanted.first[slot], wanted.first[slot + 1]):
+            for i in range(count):
+                r = chosen[i]
+                out[r, columns[q, 3]] = _figure(q, row_cutoff[r], edges, wanted, memory)
 
 
 @numba.njit(cache=True, nogil=True)
-def _walk(records, first, stop, visible, edges, wanted, memory, seen):  # type: ignore[no-untyped-def]
-    """Fill the memory from the records known before `visible`; the number of slots used."""
-    # Arrays are taken out of their tuples, and never sliced, inside this loop: each would count references.
-    times, knowns, days, slots, values = records.time, records.known, records.day, records.slots, records.value
-    instants, cutoff_at, next_cutoff, late = edges.instants, edges.cutoff_at, edges.next_cutoff, memory.late
-    held, remembered, resumed, stamp, used_slots = (
-        memory.held,
-        memory.remembered,
-        memory.resumed,
-        memory.stamp,
-        memory.used,
-    )
-    needs, count, tracks, per_record = wanted.needs, len(instants), len(wanted.tracks), slots.shape[1]
-    memory.walk[0] += 1
-    walk, at, used = memory.walk[0], 0, 0
-    if tracks > 0:
-        memory.seen_in[:] = 0
-        memory.distinct[:] = 0
-    for i in range(first, stop):
-        time, known = times[i], knowns[i]
-        if known >= visible:
+def _count(order, ats, known_ats, slots, first, stop, visible, next_cutoff, counts, late):  # type: ignore[no-untyped-def]
+    """How many records lie before each boundary, and which cutoffs had not heard of some."""
+    for edge in range(1, counts.shape[0]):
+        late[edge - 1] = False
+        for slot in range(counts.shape[1]):
+            counts[edge, slot] = 0
+    for j in range(first, stop):
+        i = np.uint64(order[j])  # numba does not ask of an unsigned index whether it counts from the end
+        at, known_at = ats[i], known_ats[i]
+        if known_at > visible:
             continue
-        while at < count and instants[at] <= time:
-            if tracks > 0 and cutoff_at[at] >= 0:
-                _count_distinct(at, edges, wanted, memory)
-            at += 1
-        if at == count:
-            break
-        if visible == NEVER and known > time:
+        if known_at > at and visible == _ALWAYS:
             edge = next_cutoff[at]
-            while edge < count and instants[edge] <= known:
+            while edge < known_at:
                 late[edge] = True
                 edge = next_cutoff[edge + 1]
-        for k in range(per_record):
+        for k in range(slots.shape[1]):
+            slot = slots[i, np.uint64(k)]
+            if slot >= 0:
+                counts[np.uint64(at + 1), np.uint64(slot)] += 1
+    for edge in range(2, counts.shape[0]):
+        for slot in range(counts.shape[1]):
+            counts[edge, slot] += counts[edge - 1, slot]
+
+
+@numba.njit(cache=True, nogil=True)
+def _hold_all(records, first, stop, visible, wanted, memory):  # type: ignore[no-untyped-def]
+    """What slots hold besides the count; the number of slots used."""
+    # Arrays are taken out of their tuples, and never sliced, inside this loop: each would count references.
+    order, ats, known_ats, slots = records.order, records.at, records.known_at, records.slots
+    times, days, values = records.time, records.day, records.value
+    held, remembered, resumed = memory.held, memory.remembered, memory.resumed
+    stamp, used_slots, needs = memory.stamp, memory.used, wanted.needs
+    timed, valued = len(times) > 0, len(values) > 0
+    time, day, value = 0, 0, NO_VALUE
+    memory.walk[0] += 1
+    walk, used = memory.walk[0], 0
+    for j in range(first, stop):
+        i = order[j]
+        if known_ats[i] > visible:
+            continue
+        if timed:
+            time, day = times[i], days[i]
+        if valued:
+            value = values[i]
+        for k in range(slots.shape[1]):
             slot = slots[i, k]
-            if slot < 0:
+            if slot < 0 or needs[slot] == 0:
                 continue
-            need = needs[slot]
             if stamp[slot] != walk:
-                _begin(held, remembered, resumed, slot, need, times[i], days[i])
+                _begin(held, remembered, resumed, slot, needs[slot], time, day)
                 stamp[slot] = walk
                 used_slots[used] = slot
                 used += 1
-            held[slot, _N, at] += 1
-            if need != 0:
-                _add(held, remembered, resumed, slot, need, at, times[i], days[i], values[i])
-        if tracks > 0:
-            _see(records, i, at, wanted, memory, seen)
-    if tracks > 0:
-        for edge in range(at, count):
-            if cutoff_at[edge] >= 0:
-                _count_distinct(edge, edges, wanted, memory)
+            _hold(held, remembered, resumed, slot, needs[slot], ats[i], time, day, value)
     for u in range(used):
-        _sum_up(held, used_slots[u], needs[used_slots[u]], count)
+        _sum_up(held, used_slots[u], needs[used_slots[u]])
     return used
+
+
+@numba.njit(cache=True, nogil=True)
+def _hold(held, remembered, resumed, slot, need, at, time, day, value):  # type: ignore[no-untyped-def]
+    """Add a record to what its slot holds besides the count."""
+    if need & NEEDS_LAST:
+        held[slot, _LAST_TIME, at] = time
+    if need & NEEDS_TOTAL and value != NO_VALUE:
+        held[slot, _TOTAL, at] += value
+        held[slot, _VALUED, at] += 1
+    if need & NEEDS_RANGE and value != NO_VALUE:
+        held[slot, _LOW, at] = min(held[slot, _LOW, at], value)
+        held[slot, _HIGH, at] = max(held[slot, _HIGH, at], value)
+    if need & NEEDS_DAYS:
+        before = remembered[slot, _NOW_DAY]
+        if day != before:
+            _hold_day(held, remembered, slot, at, day, before)
+        else:
+            # The day began before these boundaries and goes on behind them: it is active on both sides.
+            for edge in range(remembered[slot, _NOW_AT], min(at, resumed.shape[1])):
+                resumed[slot, edge] = at
+        remembered[slot, _NOW_AT] = at
 
 
 @numba.njit(cache=True, nogil=True)
 def _begin(held, remembered, resumed, slot, needs, time, day):  # type: ignore[no-untyped-def]
     for at in range(held.shape[2]):
-        held[slot, _N, at] = 0
         if needs & NEEDS_TOTAL:
             held[slot, _TOTAL, at] = 0
             held[slot, _VALUED, at] = 0
@@ -324,35 +384,15 @@ def _begin(held, remembered, resumed, slot, needs, time, day):  # type: ignore[n
             held[slot, _LOW, at] = NEVER
             held[slot, _HIGH, at] = _LEAST
     for edge in range(resumed.shape[1]):
-        resumed[slot, edge] = NEVER
-    remembered[slot, _FIRST_TIME] = time
-    remembered[slot, _FIRST_DAY] = day
-    remembered[slot, _NOW_DAY] = _LEAST
+        resumed[slot, edge] = _ALWAYS
+    if needs & (NEEDS_FIRST | NEEDS_DAYS):
+        remembered[slot, _FIRST_TIME] = time
+        remembered[slot, _FIRST_DAY] = day
+        remembered[slot, _NOW_DAY] = _LEAST
 
 
 @numba.njit(cache=True, nogil=True)
-def _add(held, remembered, resumed, slot, needs, at, time, day, value):  # type: ignore[no-untyped-def]
-    if needs & NEEDS_LAST:
-        held[slot, _LAST_TIME, at] = time
-    if needs & NEEDS_TOTAL and value != NO_VALUE:
-        held[slot, _TOTAL, at] += value
-        held[slot, _VALUED, at] += 1
-    if needs & NEEDS_RANGE and value != NO_VALUE:
-        held[slot, _LOW, at] = min(held[slot, _LOW, at], value)
-        held[slot, _HIGH, at] = max(held[slot, _HIGH, at], value)
-    if needs & NEEDS_DAYS:
-        before = remembered[slot, _NOW_DAY]
-        if day != before:
-            _add_day(held, remembered, slot, at, day, before)
-        else:
-            # The day began before these boundaries and goes on behind them: it is active on both sides.
-            for edge in range(remembered[slot, _NOW_AT], min(at, resumed.shape[1])):
-                resumed[slot, edge] = time
-        remembered[slot, _NOW_AT] = at
-
-
-@numba.njit(cache=True, nogil=True)
-def _add_day(held, remembered, slot, at, day, before):  # type: ignore[no-untyped-def]
+def _hold_day(held, remembered, slot, at, day, before):  # type: ignore[no-untyped-def]
     held[slot, _ACTIVE, at] += 1
     held[slot, _LAST_DAY, at] = day
     run, longest = 1, 1
@@ -369,10 +409,9 @@ def _add_day(held, remembered, slot, at, day, before):  # type: ignore[no-untype
 
 
 @numba.njit(cache=True, nogil=True)
-def _sum_up(held, slot, needs, count):  # type: ignore[no-untyped-def]
+def _sum_up(held, slot, needs):  # type: ignore[no-untyped-def]
     """From what lies between boundaries to what lies before each."""
-    for at in range(1, count):
-        held[slot, _N, at] += held[slot, _N, at - 1]
+    count = held.shape[2]
     if needs & NEEDS_TOTAL:
         for at in range(1, count):
             held[slot, _TOTAL, at] += held[slot, _TOTAL, at - 1]
@@ -390,6 +429,25 @@ def _sum_up(held, slot, needs, count):  # type: ignore[no-untyped-def]
                 held[slot, _RUN, at] = held[slot, _RUN, at - 1]
             if held[slot, _LAST_GAP, at] == 0:
                 held[slot, _LAST_GAP, at] = held[slot, _LAST_GAP, at - 1]
+
+
+@numba.njit(cache=True, nogil=True)
+def _see_all(records, first, stop, visible, edges, wanted, memory, seen):  # type: ignore[no-untyped-def]
+    """How many different categories each track has had, at each cutoff."""
+    memory.seen_in[:] = 0
+    memory.distinct[:] = 0
+    passed = 0
+    for j in range(first, stop):
+        i = records.order[j]
+        at = records.at[i]
+        if records.known_at[i] > visible:
+            continue
+        while passed < at:
+            _count_distinct(passed, edges, wanted, memory)
+            passed += 1
+        _see(records, i, at, wanted, memory, seen)
+    for edge in range(passed, len(edges.instants)):
+        _count_distinct(edge, edges, wanted, memory)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -411,8 +469,10 @@ def _see(records, i, at, wanted, memory, seen):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, nogil=True)
 def _count_distinct(edge, edges, wanted, memory):  # type: ignore[no-untyped-def]
-    """The categories that were last seen within each track's window, at a cutoff."""
+    """The categories that were last seen within each track's window, where the boundary is a cutoff."""
     cutoff = edges.cutoff_at[edge]
+    if cutoff < 0:
+        return
     for t in range(len(wanted.tracks)):
         total = 0
         for at in range(edges.start[cutoff, wanted.tracks[t, 2]] + 1, edge + 1):
@@ -421,72 +481,71 @@ def _count_distinct(edge, edges, wanted, memory):  # type: ignore[no-untyped-def
 
 
 @numba.njit(cache=True, nogil=True)
-def _read(count, used, row_cutoff, edges, wanted, memory, out):  # type: ignore[no-untyped-def]
-    """Write the columns of the slots used, for the rows chosen."""
-    held, chosen, columns, unit = memory.held, memory.chosen, wanted.columns, float(wanted.value_unit)
-    ends, starts, instants, resumed = edges.end, edges.start, edges.instants, memory.resumed
-    for u in range(used):
-        slot = memory.used[u]
-        for q in range(wanted.first[slot], wanted.first[slot + 1]):
-            measure, source, window, column = columns[q, 0], columns[q, 1], columns[q, 2], columns[q, 3]
-            if measure <= _DAYS:
-                for i in range(count):
-                    r = chosen[i]
-                    end, start = ends[row_cutoff[r]], starts[row_cutoff[r], window]
-                    total = held[source, measure, end]
-                    if start >= 0:
-                        total -= held[source, measure, start]
-                        if measure == _DAYS and edges.cuts_days:
-                            total += resumed[source, start] < instants[end]
-                    out[r, column] = total / unit if measure == _SUM else total
-            else:
-                for i in range(count):
-                    r = chosen[i]
-                    out[r, column] = _figure(q, slot, row_cutoff[r], edges, wanted, memory)
+def _read_counts(count, chosen, row_cutoff, totals, upto, least, places, out):  # type: ignore[no-untyped-def]
+    """Write the counts of rows: the total before the cutoff, less that before the window."""
+    for i in range(count):
+        r = np.uint64(chosen[i])
+        cutoff = np.uint64(row_cutoff[r])
+        for p in range(upto.shape[1]):
+            out[r, places[p]] = totals[upto[cutoff, p]] - totals[least[cutoff, p]]
 
 
 @numba.njit(cache=True, nogil=True)
-def _figure(q, slot, cutoff, edges, wanted, memory):  # type: ignore[no-untyped-def]
-    """What does not simply add up, of one column, for the customer of the walk."""
-    measure, source, window = wanted.columns[q, 0], wanted.columns[q, 1], wanted.columns[q, 2]
+def _read_of_counts(r, p, cutoff, edges, wanted, totals, out):  # type: ignore[no-untyped-def]
+    """Write a trend or a share."""
+    measure, slot, window, place, whole = wanted.of_counts[p]
+    width = len(wanted.needs)
+    end, start = (edges.end[cutoff] + 1) * width, (edges.start[cutoff, window] + 1) * width
+    if measure == TREND:
+        before = (edges.before[cutoff, window] + 1) * width
+        out[r, place] = totals[end + slot] - 2.0 * totals[start + slot] + totals[before + slot]
+    else:
+        records = totals[end + whole] - totals[start + whole]
+        if records > 0:
+            out[r, place] = (totals[end + slot] - totals[start + slot]) / records
+
+
+@numba.njit(cache=True, nogil=True)
+def _figure(q, cutoff, edges, wanted, memory):  # type: ignore[no-untyped-def]
+    """One column, for the customer of the walk, of what its slot holds besides the count."""
+    measure, slot, window = wanted.columns[q, 0], wanted.columns[q, 1], wanted.columns[q, 2]
     held, remembered = memory.held, memory.remembered
     end, start = edges.end[cutoff], edges.start[cutoff, window]
-    if measure == _DISTINCT:
+    if measure == SUM:
+        return _between(held, slot, _TOTAL, start, end) / wanted.value_unit
+    if measure == DAYS:
+        days = _between(held, slot, _ACTIVE, start, end)
+        return float(days + (start >= 0 and edges.cuts_days and memory.resumed[slot, start] <= end))
+    if measure == DISTINCT:
         return float(memory.distinct[wanted.columns[q, 4], cutoff])
-    if measure == _TREND:
-        return held[source, _N, end] - 2.0 * held[source, _N, start] + held[source, _N, edges.before[cutoff, window]]
-    if measure == _STREAK:
-        return float(held[source, _RUN, end])
-    if measure == _STREAK_LONGEST:
-        return float(held[source, _LONGEST, end])
-    # A share is read with the slot that it is a share of.
-    records = _between(held, slot, _N, start, end)
-    if records == 0:
+    if measure == STREAK:
+        return float(held[slot, _RUN, end])
+    if measure == STREAK_LONGEST:
+        return float(held[slot, _LONGEST, end])
+    width = len(wanted.needs)
+    if memory.totals[(end + 1) * width + slot] == memory.totals[(start + 1) * width + slot]:
         return np.nan
-    if measure == _SHARE:
-        present = memory.stamp[source] == memory.walk[0]
-        return _between(held, source, _N, start, end) / records if present else 0.0
-    if measure == _MEAN:
-        valued = _between(held, source, _VALUED, start, end)
-        return _between(held, source, _TOTAL, start, end) / (valued * wanted.value_unit) if valued else np.nan
-    if measure == _MIN or measure == _MAX:  # noqa: SIM109 - numba compiles this faster
+    if measure == MEAN:
+        valued = _between(held, slot, _VALUED, start, end)
+        return _between(held, slot, _TOTAL, start, end) / (valued * wanted.value_unit) if valued else np.nan
+    if measure == MIN or measure == MAX:  # noqa: SIM109 - numba compiles this faster
         low, high = NEVER, _LEAST
         for at in range(start + 1, end + 1):
-            low, high = min(low, held[source, _LOW, at]), max(high, held[source, _HIGH, at])
-        return (low if measure == _MIN else high) / wanted.value_unit if low <= high else np.nan
-    if measure == _RECENCY:
-        return (edges.instants[end] - held[source, _LAST_TIME, end]) / _DAY
-    if measure == _SINCE_FIRST:
-        return (edges.instants[end] - remembered[source, _FIRST_TIME]) / _DAY
-    gaps = held[source, _ACTIVE, end] - 1
-    if gaps < 1 or (measure == _GAP_SD and gaps < 2):
+            low, high = min(low, held[slot, _LOW, at]), max(high, held[slot, _HIGH, at])
+        return (low if measure == MIN else high) / wanted.value_unit if low <= high else np.nan
+    if measure == RECENCY:
+        return (edges.instants[end] - held[slot, _LAST_TIME, end]) / _DAY
+    if measure == SINCE_FIRST:
+        return (edges.instants[end] - remembered[slot, _FIRST_TIME]) / _DAY
+    gaps = held[slot, _ACTIVE, end] - 1
+    if gaps < 1 or (measure == GAP_SD and gaps < 2):
         return np.nan
-    if measure == _GAP_LAST:
-        return float(held[source, _LAST_GAP, end])
-    mean = (held[source, _LAST_DAY, end] - remembered[source, _FIRST_DAY]) / gaps
-    if measure == _GAP_MEAN:
+    if measure == GAP_LAST:
+        return float(held[slot, _LAST_GAP, end])
+    mean = (held[slot, _LAST_DAY, end] - remembered[slot, _FIRST_DAY]) / gaps
+    if measure == GAP_MEAN:
         return mean
-    return np.sqrt(max(0.0, held[source, _SQUARES, end] / gaps - mean * mean))
+    return np.sqrt(max(0.0, held[slot, _SQUARES, end] / gaps - mean * mean))
 
 
 @numba.njit(cache=True, nogil=True)

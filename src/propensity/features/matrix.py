@@ -13,14 +13,16 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from propensity.data.connect import memory_bytes
 from propensity.data.schema import AMOUNT_UNITS
 from propensity.data.tables import Tables
 from propensity.features.behaviour import slotted_events
 from propensity.features.custom import custom_columns
+from propensity.features.dealing import Spill
 from propensity.features.plan import NO_FUNCTIONS, FeaturePlan, Functions
 from propensity.features.profile import attributes_of, profile_columns
 from propensity.features.purchases import slotted_purchases
-from propensity.features.records import RecordPlan, Slotted, sorted_batches
+from propensity.features.records import Progress, RecordPlan, Slotted, Told, record_batches
 from propensity.features.spread import sweep_on_workers
 from propensity.features.sweep import BLOCK_ROWS, Column, Sweep, sweep_blocks
 
@@ -124,7 +126,8 @@ def feature_blocks(
     rows: Rows,
     *,
     beside: pd.DataFrame,
-    progress: Callable[[str], None] | None = None,
+    into: Floats | None = None,
+    progress: Progress | None = None,
 ) -> Iterator[tuple[int, Floats]]:
     """The matrix in blocks of rows, as one sweep over events and purchases gives them.
 
@@ -134,6 +137,8 @@ def feature_blocks(
         The rows wanted.
     beside : DataFrame of float32, n rows
         The features that are not swept: see `unswept_columns`.
+    into : ndarray of float32, shape (n, features), optional
+        What the matrix is written into; each block is a part of it.
 
     Yields
     ------
@@ -141,27 +146,13 @@ def feature_blocks(
         The block's first row.
     block : ndarray of float32, shape (rows of the block, features)
     """
-    names, columns = plan.names, plan.swept_columns
-    unswept = [name for name in names if name in beside]
-    assert len(unswept) + len(columns) == len(names)  # noqa: S101 - every feature comes from one side
-    left, right = _places(unswept, names), _places([column.name for column in columns], names)
-    side = beside[unswept].to_numpy()
-    as_swept = not unswept and isinstance(right, slice)
-    for start, swept in _swept_blocks(tables, plan, rows, columns, progress):
-        if as_swept:
-            yield start, swept
-            continue
-        block = np.empty((len(swept), len(names)), dtype=np.float32)
-        block[:, left], block[:, right] = side[start : start + len(swept)], swept
+    columns, unswept = plan.swept_columns, [name for name in plan.names if name in beside]
+    assert len(unswept) + len(columns) == len(plan.names)  # noqa: S101 - every feature comes from one side
+    place = {name: i for i, name in enumerate(plan.names)}
+    side, left = beside[unswept].to_numpy(), [place[name] for name in unswept]
+    for start, block in _swept_blocks(tables, plan, rows, columns, place, into, progress):
+        block[:, left] = side[start : start + len(block)]
         yield start, block
-
-
-def _places(some: Sequence[str], names: Sequence[str]) -> slice | list[int]:
-    """Where some names stand among all: as a slice, which is copied faster, where they stand together."""
-    place = {name: i for i, name in enumerate(names)}
-    at = [place[name] for name in some]
-    together = at == list(range(at[0], at[0] + len(at))) if at else True
-    return (slice(at[0], at[0] + len(at)) if at else slice(0, 0)) if together else at
 
 
 def _swept_blocks(
@@ -169,19 +160,30 @@ def _swept_blocks(
     plan: FeaturePlan,
     rows: Rows,
     columns: tuple[Column, ...],
-    progress: Callable[[str], None] | None,
+    place: Mapping[str, int],
+    into: Floats | None,
+    progress: Progress | None,
 ) -> Iterator[tuple[int, Floats]]:
+    """The matrix's blocks with the swept columns filled in."""
     if not columns:
         for start in range(0, len(rows.code), BLOCK_ROWS):
-            yield start, np.empty((min(BLOCK_ROWS, len(rows.code) - start), 0), dtype=np.float32)
+            stop = min(start + BLOCK_ROWS, len(rows.code))
+            yield start, np.empty((stop - start, len(place)), dtype=np.float32) if into is None else into[start:stop]
         return
     roles, sweep = what_to_sweep(tables, plan, rows, columns)
+    sweep = replace(sweep, places=tuple(place[column.name] for column in columns), width=len(place))
     if tables.source.has_workers:
-        yield 0, _swept_by_workers(tables, roles, sweep, rows)
+        yield 0, _swept_by_workers(tables, roles, sweep, rows, into)
         return
     codes = tables.codes.semi_join(tables.source.memtable(code=np.unique(rows.code)), "code")
-    batches = sorted_batches(tables, roles, until=max(rows.cutoffs), codes=codes, progress=progress)
-    yield from sweep_blocks(batches, replace(sweep, threads=os.cpu_count() or 1), rows.code, rows.cutoff)
+    batches = record_batches(tables, roles, sweep, codes=codes, progress=progress)
+    told = Told("sweeping rows", len(rows.code), progress)
+    with tables.source.work_folder() as folder:
+        spill = Spill(folder, memory_bytes(tables.spec.memory_limit) // 4)
+        sweep = replace(sweep, threads=os.cpu_count() or 1)
+        for start, block in sweep_blocks(batches, sweep, rows.code, rows.cutoff, into=into, spill=spill):
+            yield start, block
+            told.more(len(block))
 
 
 def what_to_sweep(
@@ -198,17 +200,18 @@ def what_to_sweep(
     )
 
 
-def _swept_by_workers(tables: Tables, roles: list[Slotted], sweep: Sweep, rows: Rows) -> Floats:
-    """What workers swept, back in the order of the rows, shape (n, columns)."""
+def _swept_by_workers(tables: Tables, roles: list[Slotted], sweep: Sweep, rows: Rows, into: Floats | None) -> Floats:
+    """What workers swept, back in the order of the rows, at its places, shape (n, width)."""
+    assert sweep.places is not None  # noqa: S101 - the matrix has places
     asked = pa.table({"sweep_code": rows.code, "sweep_cutoff": rows.cutoff, "row": np.arange(len(rows.code))})
-    out = np.empty((len(rows.code), len(sweep.columns)), dtype=np.float32)
+    out = np.empty((len(rows.code), sweep.width or 0), dtype=np.float32) if into is None else into
     with tables.source.work_folder() as folder:
-        sweep_on_workers(tables, roles, sweep, asked, folder=folder)
+        sweep_on_workers(tables, roles, replace(sweep, places=None, width=None), asked, folder=folder)
         for file in sorted(folder.glob("*.parquet")):
             part = pq.read_table(file)
             at = part["row"].to_numpy()
-            for j, column in enumerate(sweep.columns):
-                out[at, j] = part[column.name].to_numpy()
+            for place, column in zip(sweep.places, sweep.columns, strict=True):
+                out[at, place] = part[column.name].to_numpy()
     return out
 
 
@@ -252,7 +255,7 @@ def build_frame(
     cutoffs: Sequence[datetime],
     labels: Sequence[npt.NDArray[np.int8]] | None = None,
     functions: Functions = NO_FUNCTIONS,
-    progress: Callable[[str], None] | None = None,
+    progress: Progress | None = None,
 ) -> Frame:
     """The rows of cohorts at their cutoffs: profile as of each, and one sweep over events and purchases for all.
 
@@ -275,7 +278,7 @@ def build_frame(
     rows = Rows.of(cohorts, cutoffs)
     beside, unseen = unswept_columns(tables, plan, rows, functions=functions)
     X = np.empty((len(rows.code), len(plan.features)), dtype=np.float32)
-    for start, block in feature_blocks(tables, plan, rows, beside=beside, progress=progress):
-        X[start : start + len(block)] = block
+    for _ in feature_blocks(tables, plan, rows, beside=beside, into=X, progress=progress):
+        pass
     y = None if labels is None else np.concatenate(list(labels))[rows.order]
     return Frame(X=pd.DataFrame(X, columns=plan.names, copy=False), keys=rows.keys, y=y, unseen=unseen)

@@ -5,8 +5,6 @@ A purchase with an amount below zero is a return: it counts as one, and buys not
 
 from datetime import datetime
 
-import ibis
-
 from propensity.config import FeaturesSpec, PurchasesSpec
 from propensity.data.tables import Tables
 from propensity.features.entries import Entries, Entry, Span
@@ -114,11 +112,4 @@ def slotted_purchases(tables: Tables, plan: RecordPlan) -> Slotted:
     """The purchases with the slots that the plan counts them in: a return as a return only, by its absolute amount."""
     assert tables.purchases is not None  # noqa: S101 - the study declares purchases
     purchases = tables.purchases
-    bought = purchases.amount_units >= 0
-    return Slotted(
-        plan=plan,
-        records=purchases,
-        base=ibis.ifelse(bought, plan.first_slot, plan.first_slot + 1),
-        value=purchases.amount_units.abs(),
-        counts=bought,
-    )
+    return Slotted(plan, purchases, value=purchases.amount_units.abs(), aside=purchases.amount_units < 0)

@@ -1,7 +1,7 @@
-"""Events and purchases on their way into the sweep: vocabularies learnt on train, slots, and sorted batches.
+"""Events and purchases on their way into the sweep: vocabularies learnt on train, codes, slots, and batches.
 
-Each role has slots of its own: one for all its records, then one for each frequent value of a vocabulary. Both roles
-are put below one another and sorted once, so that one walk sees all that a customer did.
+Each role has slots of its own: one for all its records, then one for each frequent value of a vocabulary. The engine
+turns each column of text into small numbers, the values' codes; which slots a record counts in is looked up here.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from time import perf_counter
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import ibis
 import ibis.expr.types as ir
@@ -18,14 +17,14 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from propensity.data.connect import to_frame
-from propensity.data.tables import SWEEP_ORDER, Tables, as_of, sweep_records
+from propensity.data.tables import Tables, as_of, sweep_records
 from propensity.features.catalogue import Feature, top_categories, unique_slugs
-from propensity.features.days import local_days
 from propensity.features.kernel import NO_VALUE
-from propensity.features.sweep import Column, Records
+from propensity.features.sweep import Column, Records, Sweep
 from propensity.temporal import Duration
 
-BATCH_ROWS = 1_000_000
+Progress = Callable[[str], None]
+BATCH_ROWS = 262_144
 _JOINT = "\x1f"  # the unit separator, between the two values of a combination
 
 
@@ -64,9 +63,10 @@ class Vocabulary:
         """Slot, name part and plain value (or both values) of each entry, "other" last."""
         values = [*self.values, *(["other"] if self.other else [])]
         named = zip(unique_slugs(values), values, strict=True)
-        return [(self.first_slot + i, name, self._parts(value)) for i, (name, value) in enumerate(named)]
+        return [(self.first_slot + i, name, self.parts(value)) for i, (name, value) in enumerate(named)]
 
-    def _parts(self, value: str) -> tuple[str, ...]:
+    def parts(self, value: str) -> tuple[str, ...]:
+        """The value of each column that a value is made of."""
         return (value,) if len(self.columns) == 1 else tuple(value.split(_JOINT, maxsplit=1))
 
     def text(self, table: ir.Table) -> ir.StringValue:
@@ -76,20 +76,26 @@ class Vocabulary:
             first = first + _JOINT + part
         return first
 
-    def add_slot(self, table: ir.Table, column: str, tables: Tables) -> ir.Table:
-        """The table with the slot of each row's value as `column` (−1: none)."""
-        rest = self.next_slot - 1 if self.other else -1
-        lookup = tables.source.memtable(
-            **{
-                f"{column}_value": pa.array(self.values, type=pa.string()),
-                f"{column}_found": pa.array(range(self.first_slot, self.first_slot + len(self.values)), pa.int32()),
-            }
-        )
-        keyed = table.mutate(**{f"{column}_text": self.text(table)})
-        joined = keyed.left_join(lookup, keyed[f"{column}_text"] == lookup[f"{column}_value"])
-        given = ibis.ifelse(joined[f"{column}_text"].isnull(), -1, rest)
-        slot = ibis.coalesce(joined[f"{column}_found"], given).cast("int32")
-        return joined.select(*table.columns, **{column: slot})
+    def slots_of(self, codes: Mapping[str, Sequence[str]]) -> npt.NDArray[np.int16]:
+        """The slot of each code, or of each combination of two.
+
+        Parameters
+        ----------
+        codes : mapping
+            The texts of each column in the order of their codes, which begin with 2: see `Slotted.prepared`.
+
+        Returns
+        -------
+        ndarray of int16, one axis for each of `columns`
+            −1: none, as where a value is missing.
+        """
+        slots = np.full([2 + len(codes[column]) for column in self.columns], self.next_slot - 1 if self.other else -1)
+        for axis in range(slots.ndim):
+            np.moveaxis(slots, axis, 0)[0] = -1
+        for i, value in enumerate(self.values):
+            at = [codes[column].index(part) + 2 for column, part in zip(self.columns, self.parts(value), strict=True)]
+            slots[tuple(at)] = self.first_slot + i
+        return slots.astype(np.int16)
 
 
 @dataclass(frozen=True)
@@ -181,36 +187,72 @@ def learn_vocabularies(
 
 
 @dataclass(frozen=True)
+class Shape:
+    """What records of all roles have in common: how many slots each counts in, how many keys, and whether values."""
+
+    slots: int
+    keys: int
+    values: bool
+
+
+@dataclass(frozen=True)
 class Slotted:
-    """A role's records with what the sweep reads: the first slot, the value, and whether categories count."""
+    """A role's records with what the sweep reads.
+
+    Attributes
+    ----------
+    plan : RecordPlan
+        What is computed of them.
+    records : ibis Table
+        Canonical records.
+    value : ibis column, optional
+        What is summed; None: records have no values.
+    aside : ibis boolean column, optional
+        Records that count in the role's second slot, and in no value's.
+    """
 
     plan: RecordPlan
     records: ir.Table
-    base: ir.IntegerValue
-    value: ir.IntegerValue
-    counts: ir.BooleanValue
+    value: ir.IntegerValue | None = None
+    aside: ir.BooleanValue | None = None
 
-    def prepared(self, tables: Tables, *, slots: int, keys: int) -> ir.Table:
-        """The records with so many columns of slots and of keys (``sweep_slot_0``, ``sweep_key_0``, …), and values."""
-        table = self.records.mutate(
-            sweep_slot_0=self.base.cast("int32"),
-            sweep_value=self.value.fill_null(NO_VALUE).cast("int64"),
-            sweep_counts=self.counts,
-        )
-        for i in range(1, slots):
-            if i <= len(self.plan.vocabularies):
-                table = self.plan.vocabularies[i - 1].add_slot(table, f"sweep_slot_{i}", tables)
-                hidden = ibis.ifelse(table.sweep_counts, table[f"sweep_slot_{i}"], -1)
-                table = table.mutate(**{f"sweep_slot_{i}": hidden.cast("int32")})
-            else:
-                table = table.mutate(**{f"sweep_slot_{i}": ibis.literal(-1, type="int32")})
-        for i in range(keys):
-            key: ir.IntegerValue = ibis.literal(0, type="int64")
-            if i < len(self.plan.keys):
-                text = table[self.plan.keys[i]]
-                key = ibis.ifelse(text.isnull(), 0, _number_of(text)).cast("int64")
-            table = table.mutate(**{f"sweep_key_{i}": key})
-        return table.drop("sweep_counts")
+    @property
+    def codes(self) -> dict[str, list[str]]:
+        """The texts of each column that slots are looked up by."""
+        texts: dict[str, dict[str, None]] = {}
+        for vocabulary in self.plan.vocabularies:
+            for column in vocabulary.columns:
+                texts.setdefault(column, {})
+            for value in vocabulary.values:
+                for column, part in zip(vocabulary.columns, vocabulary.parts(value), strict=True):
+                    texts[column][part] = None
+        return {column: list(found) for column, found in texts.items()}
+
+    def prepared(self, shape: Shape) -> ir.Table:
+        """The records with codes of their texts, ``sweep_aside``, values and keys.
+
+        A code is 0 where the text is missing, 1 where it is none of those asked for, else its position and 2.
+        """
+        more: dict[str, ir.Value] = {}
+        for i, (column, values) in enumerate(self.codes.items()):
+            text = self.records[column]
+            position = ibis.array(values).index(text) if values else ibis.ifelse(text.isnull(), None, -1)
+            more[f"sweep_text_{i}"] = (ibis.coalesce(position, -2) + 2).cast("int16")
+        if self.aside is not None:
+            more["sweep_aside"] = self.aside.cast("int16")
+        if shape.values and self.value is not None:
+            more["sweep_value"] = self.value.fill_null(NO_VALUE).cast("int64")
+        for i, column in enumerate(self.plan.keys[: shape.keys]):
+            text = self.records[column]
+            more[f"sweep_key_{i}"] = ibis.ifelse(text.isnull(), 0, _number_of(text)).cast("int64")
+        return self.records.mutate(**more)
+
+    def reading(self, shape: Shape) -> "Reading":
+        """How batches of `prepared` records are read."""
+        codes = self.codes
+        at = {column: i for i, column in enumerate(codes)}
+        lookups = [(tuple(at[c] for c in v.columns), v.slots_of(codes)) for v in self.plan.vocabularies]
+        return Reading(self.plan.first_slot, tuple(lookups), shape)
 
 
 def _number_of(text: ir.StringValue) -> ir.IntegerValue:
@@ -221,47 +263,81 @@ def _number_of(text: ir.StringValue) -> ir.IntegerValue:
     return (text.hash().cast("float64") / 4096).floor().cast("int64")
 
 
-def sorted_batches(
-    tables: Tables,
-    roles: Sequence[Slotted],
-    *,
-    until: datetime,
-    codes: ir.Table,
-    progress: Callable[[str], None] | None = None,
-) -> Iterator[Records]:
-    """The records of all roles before `until`, sorted by customer and time, in batches."""
-    expression, slots, keys = sweep_expression(tables, roles, until=until, codes=codes)
-    expression = expression.order_by(*SWEEP_ORDER)
-    told = _Progress(rows=sum(fact.rows for fact in tables.facts if fact.role != "customers"), tell=progress)
-    for batch in tables.source.batches(expression, rows=BATCH_ROWS):
-        if batch.num_rows:
-            yield read_records(batch, slots=slots, keys=keys, zone=tables.spec.zone)
-            told.done(batch.num_rows)
+@dataclass(frozen=True)
+class Reading:
+    """How a role's batches become `Records`; plain values, which workers can be sent.
+
+    Attributes
+    ----------
+    first_slot : int
+        The slot of all records; those set aside count in the next one.
+    lookups : tuple of (tuple of int, ndarray)
+        For each vocabulary: which texts it looks at, and the slot of their codes.
+    shape : Shape
+        What is filled up where the role has less.
+    """
+
+    first_slot: int
+    lookups: tuple[tuple[tuple[int, ...], npt.NDArray[np.int16]], ...]
+    shape: Shape
+
+    def records(self, batch: pa.RecordBatch) -> Records:
+        """A batch as arrays."""
+        names, time = batch.schema.names, _instants(batch.column("sweep_time"))
+        slots = np.full((batch.num_rows, self.shape.slots), -1, dtype=np.int16)
+        slots[:, 0] = self.first_slot
+        for v, (texts, lookup) in enumerate(self.lookups):
+            slots[:, 1 + v] = _looked_up(lookup, [batch.column(f"sweep_text_{i}").to_numpy() for i in texts])
+        if "sweep_aside" in names:
+            aside = batch.column("sweep_aside").to_numpy() != 0
+            slots[aside, 0] += 1
+            slots[aside, 1:] = -1
+        value = keys = None
+        if self.shape.values:
+            value = np.full(batch.num_rows, NO_VALUE)
+            if "sweep_value" in names:
+                value = batch.column("sweep_value").to_numpy()
+        if self.shape.keys:
+            keys = np.zeros((batch.num_rows, self.shape.keys), dtype=np.int64)
+            for name in names:
+                if name.startswith("sweep_key_"):
+                    keys[:, int(name.removeprefix("sweep_key_"))] = batch.column(name).to_numpy()
+        known = _instants(batch.column("sweep_known")) if "sweep_known" in names else time
+        return Records(batch.column("sweep_code").to_numpy(), time, known, slots, value, keys)
 
 
-def sweep_expression(
-    tables: Tables, roles: Sequence[Slotted], *, until: datetime, codes: ir.Table
-) -> tuple[ir.Table, int, int]:
-    """The records of all roles, not sorted yet, and how many columns of slots and of keys they have."""
-    slots = 1 + max(len(role.plan.vocabularies) for role in roles)
-    keys = max(len(role.plan.keys) for role in roles)
-    prepared = [role.prepared(tables, slots=slots, keys=keys) for role in roles]
-    return sweep_records(prepared, until=until, codes=codes), slots, keys
+def _looked_up(lookup: npt.NDArray[np.int16], codes: Sequence[npt.NDArray[np.int16]]) -> npt.NDArray[np.int16]:
+    at = codes[0].astype(np.int32)
+    for size, further in zip(lookup.shape[1:], codes[1:], strict=True):
+        at = at * size + further
+    return lookup.ravel()[at]
 
 
-def read_records(batch: pa.RecordBatch, *, slots: int, keys: int, zone: ZoneInfo) -> Records:
-    """A batch of sorted records as arrays."""
-    time = _instants(batch.column("sweep_time"))
-    known = _instants(batch.column("sweep_known")) if "sweep_known" in batch.schema.names else time
-    return Records(
-        code=batch.column("sweep_code").to_numpy(),
-        time=time,
-        known=known,
-        day=local_days(time, zone),
-        slots=_side_by_side(batch, "sweep_slot", slots, np.int32),
-        value=batch.column("sweep_value").to_numpy(),
-        keys=_side_by_side(batch, "sweep_key", keys, np.int64) if keys else None,
+def shape_of(roles: Sequence[Slotted], sweep: Sweep) -> Shape:
+    """What the records of all roles have in common for a sweep."""
+    return Shape(
+        slots=1 + max(len(role.plan.vocabularies) for role in roles),
+        keys=max(len(role.plan.keys) for role in roles) if sweep.reads_keys else 0,
+        values=sweep.reads_values,
     )
+
+
+def role_records(tables: Tables, role: Slotted, sweep: Sweep, shape: Shape, *, codes: ir.Table) -> ir.Table:
+    """The records of a role that a sweep looks at: what `Reading.records` reads."""
+    return sweep_records(role.prepared(shape), since=sweep.since, until=max(sweep.cutoffs), codes=codes)
+
+
+def record_batches(
+    tables: Tables, roles: Sequence[Slotted], sweep: Sweep, *, codes: ir.Table, progress: Progress | None = None
+) -> Iterator[Records]:
+    """The records of all roles that a sweep looks at, in batches, in no order."""
+    shape = shape_of(roles, sweep)
+    told = Told("sweeping records", sum(fact.rows for fact in tables.facts if fact.role != "customers"), progress)
+    for role in roles:
+        reading = role.reading(shape)
+        for batch in tables.source.batches(role_records(tables, role, sweep, shape, codes=codes), rows=BATCH_ROWS):
+            yield reading.records(batch)
+            told.more(batch.num_rows)
 
 
 def _instants(column: pa.Array) -> npt.NDArray[np.int64]:
@@ -269,22 +345,15 @@ def _instants(column: pa.Array) -> npt.NDArray[np.int64]:
     return micros
 
 
-def _side_by_side(batch: pa.RecordBatch, name: str, count: int, kind: type) -> npt.NDArray[Any]:
-    out = np.empty((batch.num_rows, count), dtype=kind)
-    for i in range(count):
-        out[:, i] = batch.column(f"{name}_{i}").to_numpy()
-    return out
+class Told:
+    """Tells how much of something is done, and how long the rest will take."""
 
+    def __init__(self, what: str, most: int, tell: Progress | None) -> None:
+        self._what, self._most, self._tell, self._done, self._started = what, most, tell, 0, perf_counter()
 
-class _Progress:
-    """Tells how many records are swept, and how long the rest will take."""
-
-    def __init__(self, *, rows: int, tell: Callable[[str], None] | None) -> None:
-        self._rows, self._tell, self._done, self._started = rows, tell, 0, perf_counter()
-
-    def done(self, rows: int) -> None:
-        self._done += rows
-        if self._tell is None:
-            return
-        left = (perf_counter() - self._started) * max(self._rows - self._done, 0) / self._done
-        self._tell(f"sweeping records: {self._done:,} of at most {self._rows:,}, about {left:.0f} s left")
+    def more(self, count: int) -> None:
+        """So many more are done."""
+        self._done += count
+        if self._tell is not None and self._done:
+            left = (perf_counter() - self._started) * max(self._most - self._done, 0) / self._done
+            self._tell(f"{self._what}: {self._done:,} of at most {self._most:,}, about {left:.0f} s left")

@@ -10,15 +10,19 @@ from functools import partial
 from pathlib import Path
 
 import ibis
+import ibis.expr.types as ir
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from propensity.data.tables import Tables
-from propensity.features.records import Slotted, read_records, sweep_expression
+from propensity.features.records import Reading, Slotted, role_records, shape_of
 from propensity.features.sweep import Sweep
 from propensity.temporal import microseconds
+
+Readings = tuple[tuple[Reading, tuple[str, ...]], ...]
+"""Of each role, how it is read, and its columns."""
 
 _ENOUGH_ROWS = 100_000
 """Rows that are waited for before customers are swept: Spark's own batches are small."""
@@ -36,39 +40,42 @@ def sweep_on_workers(tables: Tables, roles: Sequence[Slotted], sweep: Sweep, row
         Empty, or not there yet. Each file holds whole customers, ordered by customer and cutoff: what went along,
         then the swept columns (float32).
     """
-    codes = tables.source.memtable(code=pc.unique(rows["sweep_code"]))
-    records, slots, keys = sweep_expression(
-        tables, roles, until=max(sweep.cutoffs), codes=tables.codes.semi_join(codes, "code")
-    )
+    wanted = tables.source.memtable(code=pc.unique(rows["sweep_code"]))
+    codes, shape = tables.codes.semi_join(wanted, "code"), shape_of(roles, sweep)
+    parts = [role_records(tables, role, sweep, shape, codes=codes) for role in roles]
+    readings = tuple((role.reading(shape), tuple(part.columns)) for role, part in zip(roles, parts, strict=True))
     along = [field for field in rows.schema if field.name not in ("sweep_code", "sweep_cutoff")]
     schema = pa.schema([*along, *[pa.field(column.name, pa.float32()) for column in sweep.columns]])
     tables.source.map_sorted(
-        _with_rows(tables, records, rows, sweep.cutoffs),
+        _with_rows(tables, parts, rows, sweep.cutoffs),
         key="sweep_code",
         order=["sweep_time", "sweep_cutoff"],
-        function=partial(sweep_batches, sweep, slots, keys, schema),
+        function=partial(sweep_batches, sweep, readings, schema),
         schema=schema,
         folder=folder,
     )
 
 
-def _with_rows(tables: Tables, records: ibis.Table, rows: pa.Table, cutoffs: Sequence[datetime]) -> ibis.Table:
-    """The records, and the rows wanted as records at their cutoffs; ``sweep_cutoff`` tells them apart (−1: record)."""
+def _with_rows(tables: Tables, parts: Sequence[ir.Table], rows: pa.Table, cutoffs: Sequence[datetime]) -> ir.Table:
+    """The records of all roles, and the rows wanted as records at their cutoffs.
+
+    ``sweep_role`` tells them apart (the role's position; −1: a row wanted); what one of them has not is null.
+    """
     instants = np.array([microseconds(cutoff) for cutoff in cutoffs], dtype=np.int64)
     time = pa.array(instants[rows["sweep_cutoff"].to_numpy()]).cast(pa.timestamp("us"))
-    times = {"sweep_time": time, **({"sweep_known": time} if "sweep_known" in records.columns else {})}
-    asked = tables.source.memtable(**{name: rows[name] for name in rows.column_names}, **times)
-    own = [name for name in records.columns if name not in asked.columns]
-    along = [name for name in rows.column_names if name not in ("sweep_code", "sweep_cutoff")]
-    asked = asked.mutate(**{name: ibis.literal(-1).cast(records[name].type()) for name in own})
-    records = records.mutate(
-        sweep_cutoff=ibis.literal(-1, type="int64"), **{name: ibis.null(asked[name].type()) for name in along}
+    asked = tables.source.memtable(**{name: rows[name] for name in rows.column_names}, sweep_time=time)
+    tagged = [part.mutate(sweep_role=ibis.literal(i, type="int16")) for i, part in enumerate([*parts, asked])]
+    types = {name: kind for part in tagged for name, kind in part.schema().items()}
+    return ibis.union(
+        *[
+            part.select(**{name: part[name] if name in part.columns else ibis.null(types[name]) for name in types})
+            for part in tagged
+        ]
     )
-    return ibis.union(records, asked.select(*records.columns))
 
 
 def sweep_batches(
-    sweep: Sweep, slots: int, keys: int, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
+    sweep: Sweep, readings: Readings, schema: pa.Schema, batches: Iterator[pa.RecordBatch]
 ) -> Iterator[pa.RecordBatch]:
     """What a worker does: the swept rows among sorted records, a customer of which may go on in the next batch."""
     waiting: list[pa.RecordBatch] = []
@@ -78,17 +85,19 @@ def sweep_batches(
             table = pa.Table.from_batches(waiting).combine_chunks()
             code = table["sweep_code"].to_numpy()
             cut = int(np.searchsorted(code, code[-1]))
-            yield from _swept(sweep, slots, keys, schema, table.slice(0, cut))
+            yield from _swept(sweep, readings, schema, table.slice(0, cut))
             waiting = table.slice(cut).to_batches()
     if waiting:
-        yield from _swept(sweep, slots, keys, schema, pa.Table.from_batches(waiting).combine_chunks())
+        yield from _swept(sweep, readings, schema, pa.Table.from_batches(waiting).combine_chunks())
 
 
-def _swept(sweep: Sweep, slots: int, keys: int, schema: pa.Schema, table: pa.Table) -> Iterator[pa.RecordBatch]:
-    asked = pc.greater_equal(table["sweep_cutoff"], 0)
-    rows, records = table.filter(asked), table.filter(pc.invert(asked))
+def _swept(sweep: Sweep, readings: Readings, schema: pa.Schema, table: pa.Table) -> Iterator[pa.RecordBatch]:
+    def of_role(role: int) -> pa.Table:
+        return table.filter(pc.equal(table["sweep_role"], role))
+
+    rows = of_role(len(readings))
     if rows.num_rows:
-        found = read_records(_one_batch(records), slots=slots, keys=keys, zone=sweep.zone)
+        found = [reading.records(_one_batch(of_role(i).select(own))) for i, (reading, own) in enumerate(readings)]
         block = sweep.rows(found, rows["sweep_code"].to_numpy(), rows["sweep_cutoff"].to_numpy())
         along = _one_batch(rows.select(schema.names[: len(schema) - len(sweep.columns)])).columns
         yield pa.RecordBatch.from_arrays([*along, *float_columns(block)], schema=schema)

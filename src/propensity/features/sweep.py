@@ -1,7 +1,7 @@
-"""One walk over sorted records for all cutoffs and windows.
+"""One walk over each customer's records for all cutoffs and windows.
 
-Records come sorted by customer and time. The kernel (`propensity.features.kernel`) walks each customer's records once
-and keeps totals between boundaries (all cutoffs and window starts), so that
+Records are dealt out by customer (`propensity.features.dealing`). The kernel (`propensity.features.kernel`) walks each
+customer's records once and keeps totals between boundaries (all cutoffs and window starts), so that
 
     feature(cutoff, window) = total before cutoff − total before (cutoff − window).
 
@@ -13,9 +13,8 @@ walked once more over what was known. Sums are of integers: row order changes no
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from functools import cached_property
-from itertools import pairwise
 from typing import Any, TypeVar
 from zoneinfo import ZoneInfo
 
@@ -23,15 +22,18 @@ import numpy as np
 import numpy.typing as npt
 
 from propensity.features.days import local_days
-from propensity.features.kernel import (
+from propensity.features.dealing import Dealt, Groups, Spill, by_customer
+from propensity.features.kernel import Edges, Walked, Wanted, read_only, sweep_customers
+from propensity.features.measures import (
+    ALL_TIME,
     MEASURES,
     NEEDS,
+    NEEDS_KEYS,
+    NEEDS_RANGE,
+    NEEDS_TIME,
+    NEEDS_TOTAL,
+    OF_COUNTS,
     ZERO_WITHOUT_RECORDS,
-    Edges,
-    Walked,
-    Wanted,
-    read_only,
-    sweep_customers,
 )
 from propensity.temporal import Duration, microseconds
 
@@ -41,6 +43,8 @@ T = TypeVar("T")
 _NONE = np.iinfo(np.int64).min
 BLOCK_ROWS = 131_072
 """Rows that leave the sweep at a time."""
+GROUP_ROWS = 16_384
+"""Rows of the customers whose records are put in order together: they fit into a processor's cache."""
 
 
 @dataclass(frozen=True)
@@ -76,17 +80,17 @@ class Column:
 
 @dataclass(frozen=True)
 class Records:
-    """Sorted records as arrays: n records, each in up to k slots (−1: none).
+    """Records as arrays, in any order: n records, each in up to k slots (−1: none).
 
     Attributes
     ----------
-    code, time, known : ndarray of int64, shape (n,)
-        Customer number; microseconds since 1970 (UTC) of happening and of becoming known.
-    day : ndarray of int32, shape (n,)
-        Local day number.
-    slots : ndarray of int32, shape (n, k)
+    code : ndarray of int64, shape (n,)
+        Customer number, 0 or more.
+    time, known : ndarray of int64, shape (n,)
+        Microseconds since 1970 (UTC) of happening and of becoming known.
+    slots : ndarray of int16, shape (n, k)
         The slots that the record counts in.
-    value : ndarray of int64, shape (n,)
+    value : ndarray of int64, shape (n,), optional
         What `sum` adds, in whole units.
     keys : ndarray of int64, shape (n, d), optional
         Categories as numbers (0: none), of which `distinct` counts the different ones.
@@ -95,32 +99,12 @@ class Records:
     code: Ints
     time: Ints
     known: Ints
-    day: npt.NDArray[np.int32]
-    slots: npt.NDArray[np.int32]
-    value: Ints
+    slots: npt.NDArray[np.int16]
+    value: Ints | None = None
     keys: Ints | None = None
 
     def __len__(self) -> int:
         return len(self.code)
-
-    def slice(self, start: int, stop: int) -> "Records":
-        """The records from `start` to before `stop`."""
-        return self._each(lambda name: getattr(self, name)[start:stop])
-
-    def followed_by(self, other: "Records") -> "Records":
-        """These records, then `other`."""
-        return self._each(lambda name: np.concatenate([getattr(self, name), getattr(other, name)]))
-
-    def _each(self, make: Callable[[str], Any]) -> "Records":
-        names = [name for name in self.__dataclass_fields__ if getattr(self, name) is not None]
-        return Records(**{name: make(name) for name in names})
-
-    @property
-    def walked(self) -> Walked:
-        """As the kernel takes them."""
-        keys = np.empty((len(self), 0), dtype=np.int64) if self.keys is None else self.keys
-        parts: list[npt.NDArray[Any]] = [self.code, self.time, self.known, self.day, self.slots, self.value, keys]
-        return Walked(*[read_only(part) for part in parts])
 
 
 @dataclass(frozen=True)
@@ -141,6 +125,10 @@ class Sweep:
         Values are told in this many units: exact whole numbers are divided once, at the end.
     threads : int, default=1
         Customers are shared out among as many.
+    places : tuple of int, optional
+        Where each column stands in the rows that are written; None: as in `columns`, and nothing beside them.
+    width : int, optional
+        How many columns the rows have, where `places` are given.
     """
 
     columns: tuple[Column, ...]
@@ -149,6 +137,35 @@ class Sweep:
     slots: int
     value_unit: int = 1
     threads: int = 1
+    places: tuple[int, ...] | None = None
+    width: int | None = None
+
+    @cached_property
+    def since(self) -> datetime | None:
+        """The earliest instant that a column looks back to; None where one looks back over all time."""
+        if any(column.window is None or column.measure in ALL_TIME for column in self.columns):
+            return None
+        return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=int(self._edges.instants[0]))
+
+    @cached_property
+    def needs(self) -> int:
+        """All that a column needs of the records: see `propensity.features.measures.NEEDS`."""
+        return int(np.bitwise_or.reduce(self._wanted.needs, initial=0))
+
+    @property
+    def reads_values(self) -> bool:
+        """Whether a column asks for values."""
+        return bool(self.needs & (NEEDS_TOTAL | NEEDS_RANGE))
+
+    @property
+    def reads_keys(self) -> bool:
+        """Whether a column counts different categories."""
+        return bool(self.needs & NEEDS_KEYS)
+
+    @property
+    def reads_times(self) -> bool:
+        """Whether a column asks for more than what lies between two boundaries."""
+        return bool(self.needs & NEEDS_TIME)
 
     @cached_property
     def _windows(self) -> list[Duration | None]:
@@ -190,126 +207,129 @@ class Sweep:
 
     @cached_property
     def _wanted(self) -> Wanted:
-        owners = np.array([c.slot if c.of is None else c.of for c in self.columns], dtype=np.int64)
-        order = np.argsort(owners, kind="stable")
         tracks = [(c.slot, c.key, self._windows.index(c.window)) for c in self.columns if c.measure == "distinct"]
-        needs = np.zeros(self.slots, dtype=np.int64)
-        for column in self.columns:
-            needs[column.slot] |= NEEDS.get(column.measure, 0)
         track = np.cumsum([c.measure == "distinct" for c in self.columns]) - 1
-        table = [
-            [MEASURES.index(c.measure), c.slot, self._windows.index(c.window), j, track[j]]
-            for j, c in enumerate(self.columns)
-        ]
+        places = np.arange(len(self.columns)) if self.places is None else np.array(self.places, dtype=np.int64)
+        needs = np.zeros(self.slots, dtype=np.int64)
+        counts, of_counts, others = [], [], []
+        for column, place, own in zip(self.columns, places, track, strict=True):
+            needs[column.slot] |= NEEDS.get(column.measure, 0)
+            measure, window = MEASURES.index(column.measure), self._windows.index(column.window)
+            if column.measure == "count":
+                counts.append((measure, column.slot, window, place))
+            elif column.measure in OF_COUNTS:
+                of_counts.append((measure, column.slot, window, place, column.of or 0))
+            else:
+                others.append((measure, column.slot, window, place, own))
+        others.sort(key=lambda row: row[1])
+        written = [*counts, *of_counts, *others]
+        slot_of, window_of = np.array([row[1:3] for row in counts], dtype=np.int64).reshape(-1, 2).T
+        zero = [MEASURES[row[0]] in ZERO_WITHOUT_RECORDS for row in written]
         return Wanted(
-            columns=np.array(table, dtype=np.int64).reshape(len(table), 5)[order],
-            first=np.searchsorted(owners[order], np.arange(self.slots + 1)).astype(np.int64),
+            upto=((self._edges.end[:, None] + 1) * self.slots + slot_of).astype(np.uint64),
+            least=((self._edges.start[:, window_of] + 1) * self.slots + slot_of).astype(np.uint64),
+            of_counts=np.array(of_counts, dtype=np.int64).reshape(-1, 5),
+            columns=np.array(others, dtype=np.int64).reshape(-1, 5),
+            first=np.searchsorted([row[1] for row in others], np.arange(self.slots + 1)).astype(np.int64),
             needs=needs,
-            tracks=np.array(tracks, dtype=np.int64).reshape(len(tracks), 3),
+            tracks=np.array(tracks, dtype=np.int64).reshape(-1, 3),
+            places=np.array([row[3] for row in written], dtype=np.uint64),
+            empty=np.where(zero, 0.0, np.nan).astype(np.float32),
             value_unit=self.value_unit,
         )
 
-    @cached_property
-    def _empty(self) -> Floats:
-        """The row of a customer without records, shape (columns,)."""
-        zero = [c.measure in ZERO_WITHOUT_RECORDS for c in self.columns]
-        return np.where(zero, 0.0, np.nan).astype(np.float32)
-
-    def rows(self, records: Records, row_code: Ints, row_cutoff: Ints) -> Floats:
-        """The rows of customers, all of whose records are given.
-
-        Parameters
-        ----------
-        records : Records
-            Sorted by ``code`` and ``time``; customers without rows are passed over.
-        row_code, row_cutoff : ndarray of int64, shape (rows,)
-            The rows wanted: customer number and position in `cutoffs`, sorted by both.
-
-        Returns
-        -------
-        ndarray of float32, shape (rows, columns)
-            Counts, sums, days, trends, distinct and streaks are 0 where there is no record; the others are NaN.
-        """
-        out = np.empty((len(row_code), len(self.columns)), dtype=np.float32)
-        cuts = np.linspace(0, len(row_code), max(1, min(self.threads, len(row_code) // 64)) + 1).astype(int)
-        cuts[1:-1] = np.searchsorted(row_code, row_code[cuts[1:-1]])  # a customer stays in one share
-        shares = list(pairwise(cuts))
-        if len(shares) == 1:
-            self._share(records, row_code, row_cutoff, out)
-            return out
-        with ThreadPoolExecutor(len(shares)) as workers:
-            running = [
-                workers.submit(
-                    self._share, _of_customers(records, row_code[a:b]), row_code[a:b], row_cutoff[a:b], out[a:b]
-                )
-                for a, b in shares
-                if b > a
-            ]
-            for share in running:
-                share.result()
+    def rows(self, records: Iterable[Records], row_code: Ints, row_cutoff: Ints) -> Floats:
+        """The rows of customers, all at once: see `sweep_blocks`."""
+        out = np.empty((len(row_code), self.width or len(self.columns)), dtype=np.float32)
+        for _ in sweep_blocks(records, self, row_code, row_cutoff, into=out):
+            pass
         return out
 
-    def _share(self, records: Records, row_code: Ints, row_cutoff: Ints, out: Floats) -> None:
-        out[:] = self._empty
-        sweep_customers(records.walked, row_code, row_cutoff, self._edges, self._wanted, out)
+    def sweep_heap(self, heap: dict[str, npt.NDArray[Any]], row_who: Ints, row_cutoff: Ints, out: Floats) -> None:
+        """Write the rows of the customers of one heap."""
+        none = np.empty(0, dtype=np.int64)
+        time = heap.get("time", none)
+        order, first_of = by_customer(heap["who"], time, int(row_who[-1]) + 1)
+        parts = Walked(
+            order=order,
+            at=heap["at"],
+            known_at=heap["known_at"],
+            time=time,
+            day=local_days(time, self.zone),
+            slots=heap["slots"],
+            value=heap.get("value", none),
+            keys=heap.get("keys", none.reshape(0, 0)),
+        )
+        records = Walked(*[read_only(part) for part in parts])
+        sweep_customers(records, first_of, read_only(row_who), read_only(row_cutoff), self._edges, self._wanted, out)
 
-
-def _of_customers(records: Records, row_code: Ints) -> Records:
-    """The records of the customers of some rows, as a view."""
-    start, stop = np.searchsorted(records.code, [row_code[0], row_code[-1] + 1])
-    return records.slice(int(start), int(stop))
+    def dealt(self, groups: Groups, spill: Spill | None) -> Dealt:
+        """Heaps of records for this sweep, still empty."""
+        return Dealt(groups, self._edges, timed=self.reads_times, spill=spill)
 
 
 def sweep_blocks(
-    batches: Iterable[Records], sweep: Sweep, row_code: Ints, row_cutoff: Ints
+    batches: Iterable[Records],
+    sweep: Sweep,
+    row_code: Ints,
+    row_cutoff: Ints,
+    *,
+    into: Floats | None = None,
+    spill: Spill | None = None,
+    progress: Callable[[int], None] | None = None,
 ) -> Iterator[tuple[int, Floats]]:
-    """The rows in order, as their customers' records have all come, while the next batch is read.
+    """The rows in order, block by block, once all records have come.
 
     Parameters
     ----------
     batches : iterable of Records
-        Records sorted by ``code`` and ``time``; a customer may go on in the next batch.
+        Records in any order; customers without rows are passed over.
     sweep : Sweep
         What to compute.
     row_code, row_cutoff : ndarray of int64, shape (rows,)
         The rows wanted: customer number and position in the cutoffs, sorted by both.
+    into : ndarray of float32, shape (rows, columns), optional
+        What the rows are written into; each block is a part of it.
+    spill : Spill, optional
+        Where records go that memory is not to hold.
+    progress : callable, optional
+        Told how many rows are done.
 
     Yields
     ------
     start : int
         The block's first row.
     block : ndarray of float32, shape (rows of the block, columns)
-        `BLOCK_ROWS` rows and the last customer's, at most.
+        `BLOCK_ROWS` rows, and the last customer's, at most. Counts, sums, days, trends, distinct and streaks are 0
+        where there is no record; the others are NaN.
     """
-    done, carried = 0, _no_records()
-    for batch in read_ahead(batches):
-        if len(batch) == 0:
-            continue
-        records = batch if len(carried) == 0 else carried.followed_by(batch)
-        last = records.code[-1]
-        cut = int(np.searchsorted(records.code, last))  # the last customer may go on in the next batch
-        stop = max(done, int(np.searchsorted(row_code, last)))
-        yield from _complete(records.slice(0, cut), sweep, row_code, row_cutoff, done, stop)
-        done, carried = stop, records.slice(cut, len(records))
-    yield from _complete(carried, sweep, row_code, row_cutoff, done, len(row_code))
+    most = min(GROUP_ROWS, BLOCK_ROWS)
+    groups, at_once = Groups.of(row_code, most_rows=most), BLOCK_ROWS // most
+    width = sweep.width or len(sweep.columns)
+    with sweep.dealt(groups, spill) as dealt, ThreadPoolExecutor(sweep.threads) as workers:
+        for batch in read_ahead(batches):
+            dealt.add(vars(batch))
+        if dealt.is_empty:
+            dealt.add(vars(_no_records()))
+        for first in range(0, len(groups), at_once):
+            bounds = groups.rows[first : min(first + at_once, len(groups)) + 1]
+            start, stop = int(bounds[0]), int(bounds[-1])
+            block = np.empty((stop - start, width), dtype=np.float32) if into is None else into[start:stop]
 
+            def work(group: int, block: Floats = block, start: int = start) -> None:
+                a, b = int(groups.rows[group]), int(groups.rows[group + 1])
+                sweep.sweep_heap(dealt.heap(group), groups.row_who[a:b], row_cutoff[a:b], block[a - start : b - start])
 
-def _complete(
-    records: Records, sweep: Sweep, row_code: Ints, row_cutoff: Ints, start: int, stop: int
-) -> Iterator[tuple[int, Floats]]:
-    """The rows from `start` to `stop`, cut into blocks between customers: few records may make many rows."""
-    while start < stop:
-        end = min(start + BLOCK_ROWS, stop)
-        if end < stop:
-            end = int(np.searchsorted(row_code, row_code[end - 1], side="right"))
-        of_block = _of_customers(records, row_code[start:end])
-        yield start, sweep.rows(of_block, row_code[start:end], row_cutoff[start:end])
-        start = end
+            for _ in workers.map(work, range(first, first + len(bounds) - 1)):
+                pass
+            if progress is not None:
+                progress(stop)
+            yield start, block
 
 
 def _no_records() -> Records:
     empty = np.empty(0, dtype=np.int64)
-    return Records(empty, empty, empty, empty.astype(np.int32), np.empty((0, 0), dtype=np.int32), empty)
+    return Records(empty, empty, empty, np.empty((0, 0), dtype=np.int16))
 
 
 def read_ahead(items: Iterable[T]) -> Iterator[T]:
