@@ -35,7 +35,6 @@ from propensity.features.measures import (
     STREAK,
     STREAK_LONGEST,
     SUM,
-    TREND,
 )
 
 if not numba.config.CACHE_DIR:  # numba's cache is a pickle: it stays in the user's cache, away from every artifact
@@ -119,34 +118,36 @@ class Edges(NamedTuple):
 
 
 class Wanted(NamedTuple):
-    """What to compute. Places are positions in the rows that are written.
+    """What to compute.
 
     Attributes
     ----------
-    upto, least : ndarray of uint64, shape (c, p)
-        Of each count and cutoff: where the total before the cutoff stands among the totals of all slots at all
-        boundaries, and where the total before the window's start.
-    of_counts : ndarray of int64, shape (q, 5)
-        Of each trend and share: measure, slot, window, place and the slot that it is a share of.
-    columns : ndarray of int64, shape (r, 5)
-        Of all others, by slot: measure, slot, window, place and distinct track (−1: none).
+    counts : ndarray of uint64, shape (2, c, p)
+        Of each cutoff and count: where two totals stand among those of all slots at all boundaries. The count is the
+        first, before the cutoff, less the second, before the window's start.
+    trends : ndarray of uint64, shape (3, c, q)
+        Likewise of trends; the third is before the start of the window before.
+    shares : ndarray of uint64, shape (4, c, r)
+        Likewise of shares; the last two are those of the whole.
+    columns : ndarray of int64, shape (t, 4)
+        Of all others, by slot: measure, slot, window and distinct track (−1: none).
     first : ndarray of int64, shape (slots + 1,)
         Where each slot's `columns` begin.
     needs : ndarray of int64, shape (slots,)
         What each slot holds: see `propensity.features.measures.NEEDS`.
     tracks : ndarray of int64, shape (t, 3)
         For each distinct column: the slot of the records, the column of keys, and the window.
-    places : ndarray of uint64, shape (p + q + r,)
-        The places that are written, of counts first.
-    empty : ndarray of float32, shape (p + q + r,)
+    places : ndarray of uint64, shape (p + q + r + t,)
+        Where each column is written, in the order above.
+    empty : ndarray of float32, shape (p + q + r + t,)
         What they hold where there is no record.
     value_unit : int
         Units of a value in one.
     """
 
-    upto: npt.NDArray[np.uint64]
-    least: npt.NDArray[np.uint64]
-    of_counts: Ints
+    counts: npt.NDArray[np.uint64]
+    trends: npt.NDArray[np.uint64]
+    shares: npt.NDArray[np.uint64]
     columns: Ints
     first: Ints
     needs: Ints
@@ -194,10 +195,10 @@ def sweep_customers(records, first_of, row_who, row_cutoff, edges, wanted, out):
     """
     # Arrays are taken out of their tuples once: handing a tuple on counts references to all that it holds.
     order, ats, known_ats, slots = records.order, records.at, records.known_at, records.slots
-    upto, least, places, ends, next_cutoff = wanted.upto, wanted.least, wanted.places, edges.end, edges.next_cutoff
+    wanted_counts, places, ends, next_cutoff = wanted.counts, wanted.places, edges.end, edges.next_cutoff
     memory, seen = _new_memory(edges, wanted, len(row_who)), _new_seen(16)
     counts, totals, late, chosen, waiting = memory.counts, memory.totals, memory.late, memory.chosen, memory.waiting
-    only_counts = len(places) == upto.shape[1]
+    only_counts = len(places) == wanted_counts.shape[2]
     row = 0
     while row < len(row_who):
         customer, start = row_who[row], row
@@ -212,17 +213,17 @@ def sweep_customers(records, first_of, row_who, row_cutoff, edges, wanted, out):
                 chosen[ready] = row
                 ready += 1
             row += 1
-        _read_counts(ready, chosen, row_cutoff, totals, upto, least, places, out)
+        _read_counts(ready, chosen, row_cutoff, totals, wanted_counts, places, out)
         if not only_counts:
             while len(seen.key) < 2 * (stop - first) * len(wanted.tracks):
                 seen = _new_seen(2 * len(seen.key))
-            _write_empty(start, row, upto.shape[1], wanted, out)
+            _write_empty(start, row, wanted_counts.shape[2], wanted, out)
             _walk(records, first, stop, _ALWAYS, ready, row_cutoff, edges, wanted, memory, seen, out)
         for w in range(behind):
             chosen[0] = waiting[w]
             visible = ends[row_cutoff[chosen[0]]]
             _count(order, ats, known_ats, slots, first, stop, visible, next_cutoff, counts, late)
-            _read_counts(1, chosen, row_cutoff, totals, upto, least, places, out)
+            _read_counts(1, chosen, row_cutoff, totals, wanted_counts, places, out)
             if not only_counts:
                 _walk(records, first, stop, visible, 1, row_cutoff, edges, wanted, memory, seen, out)
 
@@ -270,19 +271,15 @@ def _new_seen(size):  # type: ignore[no-untyped-def]
 @numba.njit(cache=True, nogil=True)
 def _walk(records, first, stop, visible, count, row_cutoff, edges, wanted, memory, seen, out):  # type: ignore[no-untyped-def]
     """Write what is no plain count, of the rows chosen, from the records known before the boundary `visible`."""
-    used = _hold_all(records, first, stop, visible, wanted, memory) if len(wanted.columns) > 0 else 0
-    if len(wanted.tracks) > 0:
-        _see_all(records, first, stop, visible, edges, wanted, memory, seen)
-    chosen, columns = memory.chosen, wanted.columns
-    for p in range(len(wanted.of_counts)):
-        for i in range(count):
-            _read_of_counts(chosen[i], p, row_cutoff[chosen[i]], edges, wanted, memory.totals, out)
-    for u in range(used):
-        slot = memory.used[u]
-        for q in range(wanted.first[slot], wanted.first[slot + 1]):
-            for i in range(count):
-                r = chosen[i]
-                out[r, columns[q, 3]] = _figure(q, row_cutoff[r], edges, wanted, memory)
+    place = wanted.counts.shape[2]
+    _read_trends(count, memory.chosen, row_cutoff, memory.totals, wanted.trends, wanted.places, place, out)
+    place += wanted.trends.shape[2]
+    _read_shares(count, memory.chosen, row_cutoff, memory.totals, wanted.shares, wanted.places, place, out)
+    if len(wanted.columns) > 0:
+        used = _hold_all(records, first, stop, visible, wanted, memory)
+        if len(wanted.tracks) > 0:
+            _see_all(records, first, stop, visible, edges, wanted, memory, seen)
+        _read_held(used, count, row_cutoff, edges, wanted, memory, place + wanted.shares.shape[2], out)
 
 
 @numba.njit(cache=True, nogil=True)
@@ -481,62 +478,94 @@ def _count_distinct(edge, edges, wanted, memory):  # type: ignore[no-untyped-def
 
 
 @numba.njit(cache=True, nogil=True)
-def _read_counts(count, chosen, row_cutoff, totals, upto, least, places, out):  # type: ignore[no-untyped-def]
-    """Write the counts of rows: the total before the cutoff, less that before the window."""
+def _read_counts(count, chosen, row_cutoff, totals, wanted, places, out):  # type: ignore[no-untyped-def]
+    """Write the counts of rows."""
     for i in range(count):
         r = np.uint64(chosen[i])
         cutoff = np.uint64(row_cutoff[r])
-        for p in range(upto.shape[1]):
-            out[r, places[p]] = totals[upto[cutoff, p]] - totals[least[cutoff, p]]
+        for p in range(wanted.shape[2]):
+            out[r, places[p]] = totals[wanted[0, cutoff, p]] - totals[wanted[1, cutoff, p]]
 
 
 @numba.njit(cache=True, nogil=True)
-def _read_of_counts(r, p, cutoff, edges, wanted, totals, out):  # type: ignore[no-untyped-def]
-    """Write a trend or a share."""
-    measure, slot, window, place, whole = wanted.of_counts[p]
-    width = len(wanted.needs)
-    end, start = (edges.end[cutoff] + 1) * width, (edges.start[cutoff, window] + 1) * width
-    if measure == TREND:
-        before = (edges.before[cutoff, window] + 1) * width
-        out[r, place] = totals[end + slot] - 2.0 * totals[start + slot] + totals[before + slot]
-    else:
-        records = totals[end + whole] - totals[start + whole]
-        if records > 0:
-            out[r, place] = (totals[end + slot] - totals[start + slot]) / records
+def _read_trends(count, chosen, row_cutoff, totals, wanted, places, place, out):  # type: ignore[no-untyped-def]
+    """Write the trends of rows."""
+    for i in range(count):
+        r = chosen[i]
+        cutoff = row_cutoff[r]
+        for p in range(wanted.shape[2]):
+            upto, least, before = wanted[0, cutoff, p], wanted[1, cutoff, p], wanted[2, cutoff, p]
+            out[r, places[place + p]] = totals[upto] - 2.0 * totals[least] + totals[before]
 
 
 @numba.njit(cache=True, nogil=True)
-def _figure(q, cutoff, edges, wanted, memory):  # type: ignore[no-untyped-def]
-    """One column, for the customer of the walk, of what its slot holds besides the count."""
-    measure, slot, window = wanted.columns[q, 0], wanted.columns[q, 1], wanted.columns[q, 2]
-    held, remembered = memory.held, memory.remembered
-    end, start = edges.end[cutoff], edges.start[cutoff, window]
-    if measure == SUM:
-        return _between(held, slot, _TOTAL, start, end) / wanted.value_unit
-    if measure == DAYS:
-        days = _between(held, slot, _ACTIVE, start, end)
-        return float(days + (start >= 0 and edges.cuts_days and memory.resumed[slot, start] <= end))
-    if measure == DISTINCT:
-        return float(memory.distinct[wanted.columns[q, 4], cutoff])
-    if measure == STREAK:
-        return float(held[slot, _RUN, end])
-    if measure == STREAK_LONGEST:
-        return float(held[slot, _LONGEST, end])
-    width = len(wanted.needs)
-    if memory.totals[(end + 1) * width + slot] == memory.totals[(start + 1) * width + slot]:
-        return np.nan
+def _read_shares(count, chosen, row_cutoff, totals, wanted, places, place, out):  # type: ignore[no-untyped-def]
+    """Write the shares of rows; those of nothing are left missing."""
+    for i in range(count):
+        r = chosen[i]
+        cutoff = row_cutoff[r]
+        for p in range(wanted.shape[2]):
+            whole = totals[wanted[2, cutoff, p]] - totals[wanted[3, cutoff, p]]
+            if whole > 0:
+                part = totals[wanted[0, cutoff, p]] - totals[wanted[1, cutoff, p]]
+                out[r, places[place + p]] = part / whole
+
+
+@numba.njit(cache=True, nogil=True)
+def _read_held(used, count, row_cutoff, edges, wanted, memory, place, out):  # type: ignore[no-untyped-def]
+    """Write the columns of rows whose slots hold more than counts."""
+    held, remembered, resumed, totals = memory.held, memory.remembered, memory.resumed, memory.totals
+    chosen, used_slots, distinct, columns = memory.chosen, memory.used, memory.distinct, wanted.columns
+    ends, starts, instants, places, firsts = edges.end, edges.start, edges.instants, wanted.places, wanted.first
+    width, unit = len(wanted.needs), wanted.value_unit
+    for u in range(used):
+        slot = used_slots[u]
+        for q in range(firsts[slot], firsts[slot + 1]):
+            measure, window, track = columns[q, 0], columns[q, 2], columns[q, 3]
+            for i in range(count):
+                r = chosen[i]
+                cutoff = row_cutoff[r]
+                end, start = ends[cutoff], starts[cutoff, window]
+                if measure == DAYS:
+                    figure = float(_between(held, slot, _ACTIVE, start, end))
+                    if start >= 0 and resumed.shape[1] > 0:
+                        figure += resumed[slot, start] <= end
+                elif measure == SUM:
+                    figure = _between(held, slot, _TOTAL, start, end) / unit
+                elif measure == DISTINCT:
+                    figure = float(distinct[track, cutoff])
+                elif measure == STREAK:
+                    figure = float(held[slot, _RUN, end])
+                elif measure == STREAK_LONGEST:
+                    figure = float(held[slot, _LONGEST, end])
+                elif totals[(end + 1) * width + slot] == totals[(start + 1) * width + slot]:
+                    figure = np.nan
+                elif measure == RECENCY:
+                    figure = (instants[end] - held[slot, _LAST_TIME, end]) / _DAY
+                elif measure == SINCE_FIRST:
+                    figure = (instants[end] - remembered[slot, _FIRST_TIME]) / _DAY
+                elif measure == MEAN or measure == MIN or measure == MAX:  # noqa: SIM109 - numba compiles it faster
+                    figure = _value(held, slot, measure, start, end, unit)
+                else:
+                    figure = _gap(held, remembered, slot, measure, end)
+                out[r, places[place + q]] = figure
+
+
+@numba.njit(cache=True, nogil=True)
+def _value(held, slot, measure, start, end, unit):  # type: ignore[no-untyped-def]
+    """The mean, least or greatest of values; missing where no record has one."""
     if measure == MEAN:
         valued = _between(held, slot, _VALUED, start, end)
-        return _between(held, slot, _TOTAL, start, end) / (valued * wanted.value_unit) if valued else np.nan
-    if measure == MIN or measure == MAX:  # noqa: SIM109 - numba compiles this faster
-        low, high = NEVER, _LEAST
-        for at in range(start + 1, end + 1):
-            low, high = min(low, held[slot, _LOW, at]), max(high, held[slot, _HIGH, at])
-        return (low if measure == MIN else high) / wanted.value_unit if low <= high else np.nan
-    if measure == RECENCY:
-        return (edges.instants[end] - held[slot, _LAST_TIME, end]) / _DAY
-    if measure == SINCE_FIRST:
-        return (edges.instants[end] - remembered[slot, _FIRST_TIME]) / _DAY
+        return _between(held, slot, _TOTAL, start, end) / (valued * unit) if valued else np.nan
+    low, high = NEVER, _LEAST
+    for at in range(start + 1, end + 1):
+        low, high = min(low, held[slot, _LOW, at]), max(high, held[slot, _HIGH, at])
+    return (low if measure == MIN else high) / unit if low <= high else np.nan
+
+
+@numba.njit(cache=True, nogil=True)
+def _gap(held, remembered, slot, measure, end):  # type: ignore[no-untyped-def]
+    """The mean, spread or last of the days between active days; missing where they are too few."""
     gaps = held[slot, _ACTIVE, end] - 1
     if gaps < 1 or (measure == GAP_SD and gaps < 2):
         return np.nan

@@ -10,7 +10,7 @@ cutoff. For the cutoffs that a customer's late record had happened before, and w
 walked once more over what was known. Sums are of integers: row order changes nothing, not even the last bit.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -209,34 +209,49 @@ class Sweep:
     def _wanted(self) -> Wanted:
         tracks = [(c.slot, c.key, self._windows.index(c.window)) for c in self.columns if c.measure == "distinct"]
         track = np.cumsum([c.measure == "distinct" for c in self.columns]) - 1
-        places = np.arange(len(self.columns)) if self.places is None else np.array(self.places, dtype=np.int64)
+        places = self.places or range(len(self.columns))
+        rows = [
+            (column, self._windows.index(column.window), place, own)
+            for column, place, own in zip(self.columns, places, track, strict=True)
+        ]
+        counts, trends, shares = ([row for row in rows if row[0].measure == measure] for measure in OF_COUNTS)
+        others = sorted((row for row in rows if row[0].measure not in OF_COUNTS), key=lambda row: row[0].slot)
         needs = np.zeros(self.slots, dtype=np.int64)
-        counts, of_counts, others = [], [], []
-        for column, place, own in zip(self.columns, places, track, strict=True):
-            needs[column.slot] |= NEEDS.get(column.measure, 0)
-            measure, window = MEASURES.index(column.measure), self._windows.index(column.window)
-            if column.measure == "count":
-                counts.append((measure, column.slot, window, place))
-            elif column.measure in OF_COUNTS:
-                of_counts.append((measure, column.slot, window, place, column.of or 0))
-            else:
-                others.append((measure, column.slot, window, place, own))
-        others.sort(key=lambda row: row[1])
-        written = [*counts, *of_counts, *others]
-        slot_of, window_of = np.array([row[1:3] for row in counts], dtype=np.int64).reshape(-1, 2).T
-        zero = [MEASURES[row[0]] in ZERO_WITHOUT_RECORDS for row in written]
+        for column, *_ in others:
+            needs[column.slot] |= NEEDS[column.measure]
+        table = [(MEASURES.index(column.measure), column.slot, window, own) for column, window, _, own in others]
+        written = [*counts, *trends, *shares, *others]
+        zero = [column.measure in ZERO_WITHOUT_RECORDS for column, *_ in written]
         return Wanted(
-            upto=((self._edges.end[:, None] + 1) * self.slots + slot_of).astype(np.uint64),
-            least=((self._edges.start[:, window_of] + 1) * self.slots + slot_of).astype(np.uint64),
-            of_counts=np.array(of_counts, dtype=np.int64).reshape(-1, 5),
-            columns=np.array(others, dtype=np.int64).reshape(-1, 5),
-            first=np.searchsorted([row[1] for row in others], np.arange(self.slots + 1)).astype(np.int64),
+            counts=self._totals(counts, [self._upto, self._edges.start]),
+            trends=self._totals(trends, [self._upto, self._edges.start, self._edges.before]),
+            shares=np.concatenate(
+                [
+                    self._totals(shares, [self._upto, self._edges.start]),
+                    self._totals(shares, [self._upto, self._edges.start], whole=True),
+                ]
+            ),
+            columns=np.array(table, dtype=np.int64).reshape(-1, 4),
+            first=np.searchsorted([row[1] for row in table], np.arange(self.slots + 1)).astype(np.int64),
             needs=needs,
             tracks=np.array(tracks, dtype=np.int64).reshape(-1, 3),
-            places=np.array([row[3] for row in written], dtype=np.uint64),
+            places=np.array([place for _, _, place, _ in written], dtype=np.uint64),
             empty=np.where(zero, 0.0, np.nan).astype(np.float32),
             value_unit=self.value_unit,
         )
+
+    @property
+    def _upto(self) -> Ints:
+        """The boundary of each cutoff, for each window alike, shape (cutoffs, windows)."""
+        return np.broadcast_to(self._edges.end[:, None], self._edges.start.shape)
+
+    def _totals(
+        self, rows: Sequence[tuple[Column, int, int, int]], boundaries: Sequence[Ints], *, whole: bool = False
+    ) -> npt.NDArray[np.uint64]:
+        """Where totals stand among those of all slots at all boundaries, shape (boundaries, cutoffs, rows)."""
+        slot = np.array([(column.of or 0) if whole else column.slot for column, *_ in rows], dtype=np.int64)
+        window = [window for _, window, *_ in rows]
+        return np.array([(at[:, window] + 1) * self.slots + slot for at in boundaries]).astype(np.uint64)
 
     def rows(self, records: Iterable[Records], row_code: Ints, row_cutoff: Ints) -> Floats:
         """The rows of customers, all at once: see `sweep_blocks`."""
