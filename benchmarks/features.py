@@ -14,6 +14,9 @@ Spark is compared with DuckDB on a tenth of the customers, from opened tables to
 import os
 
 os.environ.setdefault("POLARS_MAX_THREADS", "2")  # read when Polars is imported
+# Read when NumPy is imported. Huge pages that lay idle are given back to a virtual machine's host, and cost up to ten
+# times as much to get again: everybody's block of numbers would take 0.1 s or 1 s, by chance.
+os.environ.setdefault("NUMPY_MADVISE_HUGEPAGE", "0")
 
 import argparse
 import json

@@ -12,6 +12,7 @@ from typing import Any
 
 import ibis
 import ibis.expr.types as ir
+import numba
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
@@ -19,7 +20,7 @@ import pyarrow as pa
 from propensity.data.connect import to_frame
 from propensity.data.tables import Tables, as_of, sweep_records
 from propensity.features.catalogue import Feature, top_categories, unique_slugs
-from propensity.features.kernel import NO_VALUE
+from propensity.features.kernel import NO_VALUE, read_only
 from propensity.features.sweep import Column, Records, Sweep
 from propensity.temporal import Duration
 
@@ -287,7 +288,9 @@ class Reading:
         slots = np.full((batch.num_rows, self.shape.slots), -1, dtype=np.int16)
         slots[:, 0] = self.first_slot
         for v, (texts, lookup) in enumerate(self.lookups):
-            slots[:, 1 + v] = _looked_up(lookup, [batch.column(f"sweep_text_{i}").to_numpy() for i in texts])
+            first, *more = [batch.column(f"sweep_text_{i}").to_numpy() for i in texts]
+            second = more[0] if more else first[:0]
+            _look_up(read_only(lookup.reshape(len(lookup), -1)), first, second, 1 + v, slots)
         if "sweep_aside" in names:
             aside = batch.column("sweep_aside").to_numpy() != 0
             slots[aside, 0] += 1
@@ -306,11 +309,11 @@ class Reading:
         return Records(batch.column("sweep_code").to_numpy(), time, known, slots, value, keys)
 
 
-def _looked_up(lookup: npt.NDArray[np.int16], codes: Sequence[npt.NDArray[np.int16]]) -> npt.NDArray[np.int16]:
-    at = codes[0].astype(np.int32)
-    for size, further in zip(lookup.shape[1:], codes[1:], strict=True):
-        at = at * size + further
-    return lookup.ravel()[at]
+@numba.njit(cache=True, nogil=True)
+def _look_up(lookup, first, second, column, slots):  # type: ignore[no-untyped-def]
+    """Fill a column of slots by one code, or by two."""
+    for i in range(len(first)):
+        slots[i, column] = lookup[first[i], second[i] if len(second) > 0 else 0]
 
 
 def shape_of(roles: Sequence[Slotted], sweep: Sweep) -> Shape:
