@@ -58,47 +58,44 @@ class Grid(NamedTuple):
 
 @dataclass(frozen=True)
 class Groups:
-    """Customers in groups, whose rows are swept together.
+    """Customers in groups, whose records lie in one heap and whose rows are swept together.
 
     Attributes
     ----------
     customers : ndarray of int64, shape (m,)
-        Customer numbers that have rows, ascending.
-    starts : ndarray of int64, shape (g + 1,)
-        Where each group's customers begin.
+        Customer numbers that have rows, ascending. Each group has ``2 ** shift`` of them, the last what is left.
+    shift : int
+        See `customers`.
     rows : ndarray of int64, shape (g + 1,)
         Where each group's rows begin.
-    row_who : ndarray of int64, shape (n,)
+    row_who : ndarray of int16, shape (n,)
         The customer of each row, by position among its group's.
     """
 
     customers: Ints
-    starts: Ints
+    shift: int
     rows: Ints
-    row_who: Ints
+    row_who: npt.NDArray[np.int16]
 
     @classmethod
     def of(cls, row_code: Ints, *, most_rows: int) -> "Groups":
-        """Groups of `most_rows` rows, and the rest of the last customer's."""
+        """Groups of up to `most_rows` rows (at most 32,768), or of one customer."""
         is_first = np.ones(len(row_code), dtype=bool)
         is_first[1:] = row_code[1:] != row_code[:-1]
-        first_rows = np.flatnonzero(is_first)
-        customer_of_row = np.cumsum(is_first) - 1
-        group = first_rows // most_rows
-        starts = np.append(np.flatnonzero(np.diff(group, prepend=-1)), len(first_rows))
-        rows = np.append(first_rows, len(row_code))[starts]
-        row_who = customer_of_row - np.repeat(starts[:-1], np.diff(rows))
-        return cls(row_code[first_rows], starts, rows, row_who)
+        first_rows = np.append(np.flatnonzero(is_first), len(row_code))
+        most_of_one = int(np.diff(first_rows).max(initial=1))
+        shift = max(most_rows // most_of_one, 1).bit_length() - 1
+        who = np.cumsum(is_first) - 1
+        rows = np.append(first_rows[:-1][:: 1 << shift], len(row_code))
+        return cls(row_code[first_rows[:-1]], shift, rows, (who & ((1 << shift) - 1)).astype(np.int16))
 
     def __len__(self) -> int:
-        return len(self.starts) - 1
+        return len(self.rows) - 1
 
-    def heap_and_who(self) -> Ints:
-        """For each customer number its group, and in the lower 32 bits its position among the group's (−1: no rows)."""
-        found = np.full(int(self.customers[-1]) + 1 if len(self.customers) else 0, -1, dtype=np.int64)
-        sizes = np.diff(self.starts)
-        who = np.arange(len(self.customers)) - np.repeat(self.starts[:-1], sizes)
-        found[self.customers] = (np.repeat(np.arange(len(self)), sizes) << 32) | who
+    def position_of(self) -> Numbers:
+        """The position of each customer number among `customers` (−1: it has no rows)."""
+        found = np.full(int(self.customers[-1]) + 1 if len(self.customers) else 0, -1, dtype=np.int32)
+        found[self.customers] = np.arange(len(self.customers))
         return found
 
 
@@ -118,8 +115,8 @@ class Dealt:
     """
 
     def __init__(self, groups: Groups, edges: Edges, *, timed: bool, spill: Spill | None = None) -> None:
-        self._heap_and_who = groups.heap_and_who()
-        self._groups, self._grid, self._timed, self._spill = len(groups), Grid.of(edges), timed, spill
+        self._position_of, self._shift, self._groups = groups.position_of(), groups.shift, len(groups)
+        self._grid, self._timed, self._spill = Grid.of(edges), timed, spill
         # Boundaries are few: half the memory of what is kept of a record.
         self._small = np.empty(0, dtype=np.int16 if len(edges.instants) < 2**15 else np.int32)
         self._parts: list[_Part] = []
@@ -142,7 +139,9 @@ class Dealt:
         """Deal out a batch: its columns by name, as `propensity.features.sweep.Records` has them."""
         given = {name: read_only(column) for name, column in batch.items() if column is not None}
         columns = [given[name] for name in ("code", "time", "known")]
-        order, who, at, known_at, starts = _deal(*columns, self._grid, self._heap_and_who, self._groups, self._small)
+        order, who, at, known_at, starts = _deal(
+            *columns, self._grid, self._position_of, self._shift, self._groups, self._small
+        )
         part = {"who": who, "at": at, "known_at": known_at, "slots": _taken(given["slots"], order)}
         more = ["value", "keys", *(["time"] if self._timed else [])]
         part |= {name: given[name][order] for name in more if name in given}
@@ -213,17 +212,17 @@ def _after(grid, time, least):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _deal(code, time, known, grid, heap_and_who, groups, small):  # type: ignore[no-untyped-def]
+def _deal(code, time, known, grid, position_of, shift, groups, small):  # type: ignore[no-untyped-def]
     """Where each record goes: its place, customer and boundaries, heap after heap, and where each heap begins."""
-    count, last = len(code), len(grid.instants)
-    found, after = np.empty(count, dtype=np.int64), np.empty(count, dtype=np.int32)
+    count, last, mask = len(code), len(grid.instants), (1 << shift) - 1
+    found, after = np.empty(count, dtype=np.int32), np.empty(count, dtype=np.int32)
     starts = np.zeros(groups + 2, dtype=np.int64)
     for i in range(count):
-        found[i] = heap_and_who[code[i]] if code[i] < len(heap_and_who) else -1
+        found[i] = position_of[code[i]] if code[i] < len(position_of) else -1
         if found[i] >= 0:
             after[i] = _after(grid, time[i], 0)
             if after[i] < last:
-                starts[(found[i] >> 32) + 2] += 1
+                starts[(found[i] >> shift) + 2] += 1
             else:
                 found[i] = -1
     for g in range(2, groups + 2):
@@ -233,12 +232,15 @@ def _deal(code, time, known, grid, heap_and_who, groups, small):  # type: ignore
     at, known_at = np.empty(kept, dtype=small.dtype), np.empty(kept, dtype=small.dtype)
     for i in range(count):
         if found[i] >= 0:
-            heap = found[i] >> 32
-            place = starts[heap + 1]
-            starts[heap + 1] += 1
-            order[place], who[place], at[place] = i, found[i] & 0xFFFFFFFF, after[i]
-            in_time = known[i] < grid.instants[after[i]]  # most are known long before the next boundary
-            known_at[place] = after[i] if in_time else _after(grid, known[i], after[i])
+            heap = (found[i] >> shift) + 1
+            order[starts[heap]] = i
+            starts[heap] += 1
+    # What is written goes on in one place: to write several columns in hundreds of places at a time is slow.
+    for place in range(kept):
+        i = order[place]
+        who[place], at[place] = found[i] & mask, after[i]
+        in_time = known[i] < grid.instants[after[i]]  # most are known long before the next boundary
+        known_at[place] = after[i] if in_time else _after(grid, known[i], after[i])
     return order, who, at, known_at, starts[: groups + 1]
 
 
