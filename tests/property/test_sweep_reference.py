@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from propensity.data.connect import to_frame
 from propensity.features.dealing import Spill
-from propensity.features.kernel import NO_VALUE
+from propensity.features.layout import NO_VALUE
 from propensity.features.sweep import Column, Records, Sweep, sweep_blocks
 from propensity.temporal import Duration, microseconds
 

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import pytest
 
-from propensity.features.kernel import NO_VALUE
+from propensity.features.layout import NO_VALUE
 from propensity.features.sweep import Column, Records, Sweep, sweep_blocks
 from propensity.temporal import Duration, microseconds, to_instant
 

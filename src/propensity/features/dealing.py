@@ -15,7 +15,7 @@ import numba
 import numpy as np
 import numpy.typing as npt
 
-from propensity.features.kernel import Edges, read_only
+from propensity.features.layout import Edges, read_only
 
 Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.int32]

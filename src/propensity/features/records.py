@@ -20,7 +20,7 @@ import pyarrow as pa
 from propensity.data.connect import to_frame
 from propensity.data.tables import Tables, as_of, sweep_records
 from propensity.features.catalogue import Feature, top_categories, unique_slugs
-from propensity.features.kernel import NO_VALUE, read_only
+from propensity.features.layout import NO_VALUE, read_only
 from propensity.features.sweep import Column, Records, Sweep
 from propensity.temporal import Duration
 

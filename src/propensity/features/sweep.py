@@ -23,7 +23,8 @@ import numpy.typing as npt
 
 from propensity.features.days import local_days
 from propensity.features.dealing import Dealt, Groups, Spill, by_customer
-from propensity.features.kernel import Edges, Walked, Wanted, read_only, sweep_customers
+from propensity.features.kernel import sweep_customers
+from propensity.features.layout import Edges, Walked, Wanted, read_only
 from propensity.features.measures import (
     ALL_TIME,
     MEASURES,
