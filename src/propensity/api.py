@@ -18,18 +18,25 @@ if TYPE_CHECKING:
         CheckResult,
         CustomerExplanation,
         MatrixResult,
+        ScorecardLines,
+        ScorecardTable,
         ScoreResult,
         TrainResult,
     )
+    from propensity.rules.scorecard_sql import Dialect
 
 __all__ = [
     "audit",
     "check",
     "explain",
+    "explain_scorecard",
     "feature_catalogue",
+    "fit_scorecard",
     "load_bundle",
     "load_study",
     "score",
+    "scorecard_sql",
+    "show_scorecard",
     "train",
     "write_matrix",
 ]
@@ -286,6 +293,116 @@ def explain(
         tracking_uri=tracking_uri,
         today=datetime.now(UTC),
     )
+
+
+def show_scorecard(
+    study: StudyLike, *, card: str | Path | None = None, progress: "Progress" = _quiet
+) -> "ScorecardTable":
+    """A scorecard line by line: points, share and conversion of the train prospects, weight of evidence, stability.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    card : str or Path, optional
+        A scorecard's file; default the study's own.
+    progress : callable
+        Told what is being done.
+
+    Returns
+    -------
+    ScorecardTable
+    """
+    from propensity import scorecards
+
+    return scorecards.show(_study(study), card=_path(card), now=datetime.now(UTC), progress=progress)
+
+
+def explain_scorecard(
+    study: StudyLike,
+    customer: str | int,
+    *,
+    card: str | Path | None = None,
+    as_of: date | datetime | str | None = None,
+    progress: "Progress" = _quiet,
+) -> "ScorecardLines":
+    """The arithmetic of one prospect's points.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    customer : str or int
+        The customer's key.
+    card : str or Path, optional
+        A scorecard's file; default the study's own.
+    as_of : date, datetime or str, optional
+        The cutoff; default the latest scorable one.
+
+    Returns
+    -------
+    ScorecardLines
+        A row for each indicator; their weighted points add up to the total.
+    """
+    from propensity import scorecards
+
+    loaded = _study(study)
+    return scorecards.explain(
+        loaded,
+        str(customer),
+        card=_path(card),
+        as_of=_instant(as_of, loaded),
+        now=datetime.now(UTC),
+        progress=progress,
+    )
+
+
+def fit_scorecard(study: StudyLike, out: str | Path, *, progress: "Progress" = _quiet) -> "ScorecardTable":
+    """Learn a scorecard on the study's train prospects, and write it as a file that a marketer can take over.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    out : str or Path
+        The ``.yaml`` file; it must not be there yet.
+
+    Returns
+    -------
+    ScorecardTable
+    """
+    from propensity import scorecards
+
+    return scorecards.fit(_study(study), Path(out), now=datetime.now(UTC), progress=progress)
+
+
+def scorecard_sql(
+    study: StudyLike, *, card: str | Path | None = None, table: str = "matrix", dialect: "Dialect" = "duckdb"
+) -> str:
+    """A scorecard as SQL that gives the same points, over the matrix that `write_matrix` writes.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    card : str or Path, optional
+        A scorecard's file; default the study's own.
+    table : str
+        The table that holds the features.
+    dialect : {"duckdb", "spark"}
+
+    Returns
+    -------
+    str
+        One ``SELECT``.
+    """
+    from propensity import scorecards
+
+    return scorecards.sql(_study(study), card=_path(card), table=table, dialect=dialect)
+
+
+def _path(value: str | Path | None) -> Path | None:
+    return None if value is None else Path(value)
 
 
 def load_bundle(folder: str | Path) -> "Bundle":

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -16,7 +16,7 @@ from propensity.errors import EnvironmentFailedError, InputError, PropensityErro
 if TYPE_CHECKING:
     import pandas as pd
 
-    from propensity.results import AuditResult, CustomerExplanation, TrainResult
+    from propensity.results import AuditResult, CustomerExplanation, ScorecardTable, TrainResult
 
 app = typer.Typer(
     name="propensity",
@@ -323,6 +323,101 @@ def _show_explanation(result: "CustomerExplanation") -> None:
     if len(result.scorecard):
         say()
         show_table(result.scorecard, title=f"Scorecard: {result.scorecard['points'].sum():g} points")
+
+
+scorecards = typer.Typer(help="Show a scorecard, take it apart, learn one, or write it as SQL.", no_args_is_help=True)
+app.add_typer(scorecards, name="scorecard")
+Card = Annotated[Path | None, typer.Option("--card", help="A scorecard's file. Default: the study's own.")]
+
+
+@scorecards.command("show")
+def scorecard_show(study: StudyPath, card: Card = None, as_json: Json = False) -> None:
+    """Print a scorecard line by line, with what became of the train prospects in each."""
+    from propensity import api
+
+    with _progress() as progress:
+        found = api.show_scorecard(study, card=card, progress=progress)
+    _show_scorecard(found, as_json=as_json)
+
+
+def _show_scorecard(found: "ScorecardTable", *, as_json: bool) -> None:
+    if as_json:
+        _print_json({**vars(found), "table": _records(found.table)})
+        return
+    import pandas as pd
+
+    from propensity.report.terminal import percent, say, show_table
+
+    table = found.table[(found.table["prospects"] > 0) | (found.table["line"] != "missing")]
+    first = ~table["indicator"].duplicated()
+    shown = pd.DataFrame(
+        {
+            "indicator": table["indicator"].where(first, ""),
+            "line": table["line"],
+            "points": table["points"].map("{:g}".format),
+            "share": table["share"].map(percent),
+            "conversion": table["conversion"].map(percent),
+            "woe": table["weight_of_evidence"].map("{:+.2f}".format),
+            "iv": table["information_value"].map("{:.2f}".format).where(first, ""),
+            "psi": table["psi"].map("{:.2f}".format).where(first & table["psi"].notna(), ""),
+        }
+    )
+    show_table(shown, title=f"{found.scorecard}: {found.prospects:,} train prospects", fold=["indicator"])
+    say("woe: weight of evidence, above 0 speaks for buying. iv: information value. psi: stability from train to test.")
+
+
+@scorecards.command("explain")
+def scorecard_explain(
+    study: StudyPath,
+    customer: Annotated[str, typer.Argument(metavar="CUSTOMER", help="The customer's key.")],
+    card: Card = None,
+    as_of: AsOf = None,
+    as_json: Json = False,
+) -> None:
+    """Print the arithmetic of one prospect's points."""
+    from propensity import api
+
+    with _progress() as progress:
+        found = api.explain_scorecard(study, customer, card=card, as_of=as_of, progress=progress)
+    if as_json:
+        _print_json({**vars(found), "table": _records(found.table)})
+        return
+    from propensity.report.terminal import say, show_table
+
+    say(found.customer_id + (f" as of {found.as_of}" if found.as_of else ""))
+    show_table(found.table[["indicator", "value", "line", "points", "weight", "weighted"]], title=found.scorecard)
+    say(f"Together {found.points:g} points")
+
+
+@scorecards.command("fit")
+def scorecard_fit(
+    study: StudyPath,
+    out: Annotated[Path, typer.Option(help="The .yaml file to write; it must not be there yet.")],
+    as_json: Json = False,
+) -> None:
+    """Learn a scorecard on train, and write it as a file to take over."""
+    from propensity import api
+
+    with _progress() as progress:
+        found = api.fit_scorecard(study, out, progress=progress)
+    _show_scorecard(found, as_json=as_json)
+    if not as_json:
+        from propensity.report.terminal import whole
+
+        whole(f"Scorecard  {out}")
+
+
+@scorecards.command("sql")
+def scorecard_as_sql(
+    study: StudyPath,
+    card: Card = None,
+    table: Annotated[str, typer.Option(help="The table that holds the features.")] = "matrix",
+    dialect: Annotated[Literal["duckdb", "spark"], typer.Option(help="Whose SQL.")] = "duckdb",
+) -> None:
+    """Print a scorecard as SQL that gives the same points."""
+    from propensity import api
+
+    typer.echo(api.scorecard_sql(study, card=card, table=table, dialect=dialect))
 
 
 @app.command()

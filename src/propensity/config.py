@@ -69,8 +69,8 @@ Texts = Annotated[tuple[str, ...], BeforeValidator(_read_list, json_schema_input
 Scalar = str | int | float | bool
 Scalars = Annotated[tuple[Scalar, ...], BeforeValidator(_read_list, json_schema_input_type=tuple[Scalar, ...] | Scalar)]
 Day = Annotated[datetime | date, BeforeValidator(_read_day)]
-ModelName = Literal["single_indicator", "scorecard", "logistic", "lightgbm", "blend"]
-MODEL_CHOICES: tuple[ModelName, ...] = get_args(ModelName)
+ModelName = Literal["single_indicator", "scorecard", "fitted_scorecard", "logistic", "lightgbm", "blend"]
+DEFAULT_MODELS: tuple[ModelName, ...] = ("single_indicator", "scorecard", "logistic", "lightgbm", "blend")
 
 
 class CsvSpec(Spec):
@@ -477,6 +477,12 @@ class SingleIndicatorSpec(Spec):
     feature: str | None = None
 
 
+class FittedScorecardSpec(Spec):
+    """What a scorecard that is learnt from data must respect: whether points rise or fall with a feature's value."""
+
+    directions: dict[str, Literal["rising", "falling"]] = {}
+
+
 class Study(Spec):
     """One question: who of the target customers will buy what within which time."""
 
@@ -492,9 +498,10 @@ class Study(Spec):
     features: FeaturesSpec = FeaturesSpec()
     single_indicator: SingleIndicatorSpec = SingleIndicatorSpec()
     scorecard: str | None = None
+    fitted_scorecard: FittedScorecardSpec = FittedScorecardSpec()
     stages: dict[str, str] | None = None
     segments: dict[str, str] = {}
-    models: tuple[ModelName, ...] = MODEL_CHOICES
+    models: tuple[ModelName, ...] = DEFAULT_MODELS
     contact: ContactSpec = ContactSpec()
     points: PointsSpec = PointsSpec()
     tracking: TrackingSpec = TrackingSpec()

@@ -2,7 +2,7 @@
 
 import logging
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -79,7 +79,7 @@ MANIFEST_SUFFIX = ".manifest.json"
 
 
 @contextmanager
-def _engine_errors() -> Iterator[None]:
+def engine_errors() -> Iterator[None]:
     """Tell the user what the engine could not do with the tables, in place of a traceback."""
     try:
         yield
@@ -96,7 +96,7 @@ def _first_line(error: Exception) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
-@_engine_errors()
+@engine_errors()
 def check(study: Study, *, today: datetime | None = None, progress: Progress = logger.info) -> CheckResult:
     """Look at a study's tables and draw its cohorts, without training.
 
@@ -131,7 +131,7 @@ def check(study: Study, *, today: datetime | None = None, progress: Progress = l
     )
 
 
-@_engine_errors()
+@engine_errors()
 def audit(
     study: Study,
     *,
@@ -159,7 +159,7 @@ def audit(
     -------
     AuditResult
     """
-    always = _named_features(study, load_rules(study))
+    always = named_features(study, load_rules(study))
     if study.is_snapshot:
         return audit_rows(study, snapshot_samples(read_snapshot_rows(study), study, always=always))
 
@@ -194,7 +194,7 @@ def load_rules(study: Study) -> Scorecard | None:
     return load_scorecard(resolve_path(study.scorecard, beside=study.path)) if study.scorecard else None
 
 
-@_engine_errors()
+@engine_errors()
 def train(
     study: Study,
     *,
@@ -240,7 +240,7 @@ def train(
     }
     uri = tracking_uri or study.tracking.uri
     with whole_folder(root / run_id) as work:
-        material = _gather(study, always=_named_features(study, scorecard), now=now, progress=progress)
+        material = _gather(study, always=named_features(study, scorecard), now=now, progress=progress)
         if track:
             _reach_store(study, uri)
         training = _train(study, material.samples, scorecard, about, material.kinds, progress)
@@ -276,7 +276,8 @@ def _reach_store(study: Study, uri: str) -> None:
     reach(uri=uri, experiment=study.tracking.experiment or study.study)
 
 
-def _named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
+def named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
+    """The features that the study's rules name, and its scorecard: they are kept in any case."""
     named = [indicator.feature for indicator in scorecard.indicators] if scorecard else []
     if study.single_indicator.feature:
         named.append(study.single_indicator.feature)
@@ -284,6 +285,14 @@ def _named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
         for name, text in texts.items():
             named += sorted(parse_expression(text, columns=None, where=f"{place}.{name}").columns)
     return named
+
+
+def labelled_samples(study: Study, *, always: Sequence[str], now: datetime, progress: Progress) -> Samples:
+    """The samples of a study: what it learns from and is judged on."""
+    if study.is_snapshot:
+        return snapshot_samples(read_snapshot_rows(study), study, always=always)
+    with open_study(study, today=now) as tables:
+        return temporal_samples(tables, study, always=always, progress=progress)
 
 
 def _event_kinds(tables: Tables) -> list[str] | None:
@@ -370,7 +379,7 @@ def _require_fit(study: Study, bundle: Bundle, where: Path) -> None:
         )
 
 
-@_engine_errors()
+@engine_errors()
 def score(
     study: Study,
     *,
@@ -448,7 +457,7 @@ def _refuse_unseen(study: Study, frame: Frame) -> None:
             )
 
 
-@_engine_errors()
+@engine_errors()
 def explain(
     study: Study,
     customer: str,
@@ -483,12 +492,7 @@ def explain(
         where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=tracking_uri)
         bundle = load_bundle(where)
     _require_fit(study, bundle, where)
-    if study.is_snapshot:
-        frame, _ = _snapshot_list(study, read_snapshot_rows(study), bundle.plan)
-    else:
-        with open_study(study, today=today) as tables:
-            as_of = as_of or latest_scorable(study, until=tables.until)
-            frame, _ = scoring_frame(tables, study, bundle.plan, as_of)
+    frame, as_of = prospects(study, bundle.plan, as_of=as_of, today=today)
     found = np.flatnonzero(frame.keys["customer_id"].astype(str).to_numpy() == customer)
     if len(found) == 0:
         when = f" as of {format_instant(as_of, zone=study.zone)}" if as_of else ""
@@ -496,6 +500,17 @@ def explain(
             f"explain: {customer!r} is not a prospect{when}: unknown, outside the target, a buyer, or suppressed."
         )
     return _take_apart(bundle, frame.take(found), customer, study, as_of)
+
+
+def prospects(
+    study: Study, plan: FeaturePlan, *, as_of: datetime | None, today: datetime | None
+) -> tuple[Frame, datetime | None]:
+    """The prospects as of a date (by default the latest scorable one), and the date; of a snapshot those it lists."""
+    if study.is_snapshot:
+        return _snapshot_list(study, read_snapshot_rows(study), plan)[0], None
+    with open_study(study, today=today) as tables:
+        as_of = as_of or latest_scorable(study, until=tables.until)
+        return scoring_frame(tables, study, plan, as_of)[0], as_of
 
 
 def _take_apart(bundle: Bundle, row: Frame, customer: str, study: Study, as_of: datetime | None) -> CustomerExplanation:
@@ -530,7 +545,7 @@ def _take_apart(bundle: Bundle, row: Frame, customer: str, study: Study, as_of: 
     )
 
 
-@_engine_errors()
+@engine_errors()
 def write_matrix(study: Study, out: Path, *, now: datetime, progress: Progress = logger.info) -> MatrixResult:
     """Write the labelled matrix of all the study's cutoffs as Parquet, in bounded memory, whole or not at all.
 
@@ -559,15 +574,9 @@ def write_matrix(study: Study, out: Path, *, now: datetime, progress: Progress =
     return MatrixResult(path=out, rows=len(rows.code), features=len(plan.features), warnings=labelled.warnings)
 
 
-@_engine_errors()
+@engine_errors()
 def catalogue(study: Study, *, now: datetime, progress: Progress = logger.info) -> pd.DataFrame:
     """The features that the study's train cohorts give: name, description, window, source, share missing."""
-    scorecard = load_rules(study)
-    always = _named_features(study, scorecard)
-    if study.is_snapshot:
-        plan = snapshot_samples(read_snapshot_rows(study), study, always=always).plan
-    else:
-        with open_study(study, today=now) as tables:
-            plan = temporal_samples(tables, study, always=always, progress=progress).plan
+    plan = labelled_samples(study, always=named_features(study, load_rules(study)), now=now, progress=progress).plan
     shown = ["name", "description", "group", "window", "source", "kind", "unit", "missing_share", "typical"]
     return pd.DataFrame(plan.catalogue())[shown]

@@ -153,6 +153,35 @@ class CustomerExplanation:
         return f"{head}\n{self.contributions.head(15).to_string(index=False)}"
 
 
+@dataclass(frozen=True)
+class ScorecardTable:
+    """A scorecard line by line, with what became of the train prospects in each.
+
+    Attributes
+    ----------
+    prospects : int
+        Train rows.
+    table : DataFrame
+        See `propensity.rules.evidence.scorecard_table`.
+    """
+
+    scorecard: str
+    about: str
+    prospects: int
+    table: pd.DataFrame
+
+
+@dataclass(frozen=True)
+class ScorecardLines:
+    """One prospect's points: a row for each indicator, whose ``weighted`` points add up to `points`."""
+
+    customer_id: str
+    as_of: str | None
+    scorecard: str
+    points: float
+    table: pd.DataFrame
+
+
 def funnel_table(funnels: list[dict[str, Any]]) -> pd.DataFrame:
     """Funnels as a table: a row per cutoff, a column per step."""
     rows = [

@@ -129,15 +129,19 @@ class Recipe:
 
     def make(self, name: str, settings: Mapping[str, Any]) -> BinaryModel:
         """An unfitted model with the settings that folds chose."""
-        feature = self.study.single_indicator.feature
+        study = self.study
+        params = {
+            "single_indicator": {"feature": study.single_indicator.feature} if study.single_indicator.feature else {},
+            "fitted_scorecard": {**study.points.model_dump(), "directions": dict(study.fitted_scorecard.directions)},
+        }
         return make_model(
             name,
             categorical=self.categorical,
-            seed=self.study.seed,
+            seed=study.seed,
             settings=settings,
             scorecard=self.scorecard.model_dump(mode="json", by_alias=True) if self.scorecard else None,
             categories=self.plan.categories,
-            params={"feature": feature} if name == "single_indicator" and feature else None,
+            params=params.get(name),
         )
 
 

@@ -36,6 +36,8 @@ from propensity.errors import DataError, EnvironmentFailedError
 from propensity.features.matrix import build_frame
 from propensity.features.plan import learn_plan
 from propensity.labels import label_cohort
+from propensity.rules.scorecard import Scorecard, total_points
+from propensity.rules.scorecard_sql import scorecard_sql
 from propensity.samples import express
 
 pytest.importorskip("pyspark", reason="Spark is not installed: pip install propensity[spark]")
@@ -543,3 +545,35 @@ def test_a_session_of_our_own_is_quiet_and_leaves_nothing_behind(
     assert [line for line in done.stderr.splitlines() if "incubator" not in line] == []
     assert list(work.iterdir()) == []
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["tables", "work"]
+
+
+def test_a_scorecard_as_sql_gives_the_points_that_python_gives(spark: Source, tmp_path: Path) -> None:
+    from pyspark.sql import SparkSession
+
+    numbers = {
+        "name": "Number",
+        "feature": 'number "0"',
+        "weight": 0.333,
+        "buckets": [{"below": 0.1, "points": -3}, {"below": 0.7, "points": 5.5}, {"points": 9}],
+        "special": {-1: 100},
+        "missing": 4,
+    }
+    texts = {
+        "name": "Text",
+        "feature": "text'1",
+        "categories": {"o'hara": 7, 'a "b"': -2, "\\": 3},
+        "otherwise": 1,
+        "missing": -1,
+    }
+    card = Scorecard.model_validate({"scorecard": "x", "indicators": [numbers, texts]})
+    rng = np.random.default_rng(1)
+    number = rng.choice([-1.0, 0.0, 0.1, 0.3, 0.7, 5.0, np.nan], 500).astype(np.float32)
+    text = rng.choice(np.array(["o'hara", 'a "b"', "\\", "x", None], dtype=object), 500)
+    frame = pd.DataFrame({'number "0"': number, "text'1": pd.Series(text, dtype=object)})
+    columns = {name: pa.array(frame[name], from_pandas=True) for name in frame.columns}
+    pq.write_table(pa.table({"customer_id": range(500), **columns}), tmp_path / "matrix.parquet")
+    session = SparkSession.active()
+    session.read.parquet(str(tmp_path / "matrix.parquet")).createOrReplaceTempView("matrix")
+    rows = session.sql(scorecard_sql(card, table="matrix", key="customer_id", dialect="spark")).collect()
+    found = {row["customer_id"]: row["points"] for row in rows}
+    assert [found[i] for i in range(500)] == total_points(card, frame).tolist()

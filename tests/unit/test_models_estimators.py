@@ -13,6 +13,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 from propensity.errors import BundleError, ConfigError
 from propensity.models import MODEL_NAMES, load_model, make_model
 from propensity.models.blend import BlendModel
+from propensity.models.fitted_scorecard import FittedScorecardModel
 from propensity.models.gbm import LightGBMModel, plain_names
 from propensity.models.linear import LogisticModel
 from propensity.models.scorecard import ScorecardModel
@@ -21,6 +22,7 @@ from propensity.models.single_indicator import SingleIndicator
 ESTIMATORS = {
     "single_indicator": SingleIndicator(),
     "scorecard": ScorecardModel(),
+    "fitted_scorecard": FittedScorecardModel(),
     "logistic": LogisticModel(),
     "lightgbm": LightGBMModel(rounds=60, seeds=2, threads=1),
     "blend": BlendModel(lightgbm=LightGBMModel(rounds=60, seeds=1, threads=1)),
@@ -110,7 +112,7 @@ def test_contributions_add_up_to_the_log_odds(name, sample):
     assert phi.dtype == np.float64
 
 
-@pytest.mark.parametrize("name", ["single_indicator", "logistic", "scorecard"])
+@pytest.mark.parametrize("name", ["single_indicator", "logistic", "scorecard", "fitted_scorecard"])
 def test_contributions_are_measured_from_the_average_training_row(name, sample):
     X, y = sample
     phi, _ = _made(name).fit(X, y).contributions(X)

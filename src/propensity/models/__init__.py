@@ -13,7 +13,7 @@ from propensity.errors import BundleError, ConfigError
 if TYPE_CHECKING:
     from propensity.models.base import BinaryModel
 
-MODEL_NAMES = ("single_indicator", "scorecard", "logistic", "lightgbm", "blend")
+MODEL_NAMES = ("single_indicator", "scorecard", "fitted_scorecard", "logistic", "lightgbm", "blend")
 """Names of the models, the simplest first (selection prefers the simpler within one standard error)."""
 
 
@@ -48,6 +48,10 @@ def model_class(name: str) -> type[BinaryModel]:
         from propensity.models.scorecard import ScorecardModel
 
         return ScorecardModel
+    if name == "fitted_scorecard":
+        from propensity.models.fitted_scorecard import FittedScorecardModel
+
+        return FittedScorecardModel
     if name == "logistic":
         from propensity.models.linear import LogisticModel
 
@@ -89,7 +93,7 @@ def make_model(
     scorecard : mapping or None, default=None
         The scorecard as it stands in its YAML file; used by ``scorecard`` only.
     categories : mapping of str to sequence of str, or None, default=None
-        The category names that the codes stand for; used by ``scorecard`` only.
+        The category names that the codes stand for; used by scorecards only.
     params : mapping or None, default=None
         Parameters that the user fixed. They win over `settings`. For ``blend`` nested as in `settings`.
 
@@ -131,6 +135,8 @@ def _own_parameters(
     """Return what the study as a whole decides, of the parameters that the model has."""
     if name == "scorecard":
         return {"scorecard": scorecard, "categories": categories}
+    if name == "fitted_scorecard":
+        return {"categories": categories}
     return {"categorical": categorical, "seed": seed} if name == "lightgbm" else {"categorical": categorical}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -56,7 +56,7 @@ class ScorecardModel(BinaryModel):
         self.categories = categories
 
     def _fit(self, X: Float32, y: Float64, weight: Float64) -> None:
-        self._read_scorecard()
+        self.card_ = self._make_card(X, y, weight)
         points = self._points(X)
         self.points_mean_ = float(np.average(points, weights=weight))
         spread = float(np.sqrt(np.average((points - self.points_mean_) ** 2, weights=weight)))
@@ -93,20 +93,25 @@ class ScorecardModel(BinaryModel):
         """
         return self._indicator_points(self._checked(X))
 
-    def _read_scorecard(self) -> None:
-        """Check the scorecard once; a model without one has none."""
-        self.card_ = None if self.scorecard is None else Scorecard.model_validate(dict(self.scorecard))
+    def _make_card(self, X: Float32, y: Float64, weight: Float64) -> Scorecard | None:
+        """The scorecard as it was given; None gives everybody 0 points."""
+        return self._given_card()
+
+    def _given_card(self) -> Scorecard | None:
+        return None if self.scorecard is None else Scorecard.model_validate(dict(self.scorecard))
 
     def _decoded(self, X: Float32) -> pd.DataFrame:
         """Return the features that the scorecard reads, categories by name."""
-        names = self._column_names()
-        wanted = {indicator.feature for indicator in self.card_.indicators} if self.card_ else set()
+        return self._named(X, {indicator.feature for indicator in self.card_.indicators} if self.card_ else set())
+
+    def _named(self, X: Float32, wanted: Collection[str] | None = None) -> pd.DataFrame:
+        """Return features (by default all) as rules see them: categories by name."""
         categories = self.categories or {}
         return pd.DataFrame(
             {
                 name: _category_names(X[:, position], categories[name]) if name in categories else X[:, position]
-                for position, name in enumerate(names)
-                if name in wanted
+                for position, name in enumerate(self._column_names())
+                if wanted is None or name in wanted
             },
             index=pd.RangeIndex(len(X)),
         )
@@ -158,7 +163,7 @@ class ScorecardModel(BinaryModel):
         }, {}
 
     def _restore(self, state: dict[str, Any], files: Mapping[str, str]) -> None:
-        self._read_scorecard()
+        self.card_ = self._given_card()
         self.calibrator_ = PlattCalibrator.from_dict(state["calibrator"])
         self.points_mean_ = state["points_mean"]
         self.points_scale_ = state["points_scale"]

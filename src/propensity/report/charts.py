@@ -12,8 +12,8 @@ from propensity.report.formatting import MINUS, has_interval, is_missing
 from propensity.report.scales import Scale, Tick, ticks
 
 # A model keeps its colour in every chart of every report.
-_SLOTS = {"single_indicator": 1, "scorecard": 2, "logistic": 3, "lightgbm": 4, "blend": 5}
-_FREE_SLOTS = (6, 7)
+_SLOTS = {"single_indicator": 1, "scorecard": 2, "logistic": 3, "lightgbm": 4, "blend": 5, "fitted_scorecard": 6}
+_FREE_SLOTS = (7,)
 _ROW = 30
 
 

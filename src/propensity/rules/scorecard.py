@@ -4,7 +4,9 @@ An indicator gives points for the bucket (or category) that a feature's value fa
 them into the indicator's share, and the shares add up. Buckets are half-open, ``[previous below, below)``.
 """
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -95,6 +97,11 @@ class Scorecard(Spec):
     about: str = ""
     indicators: tuple[Indicator, ...] = Field(min_length=1)
 
+    @staticmethod
+    def points_of(parts: int) -> float:
+        """Whole millionths of a point as points."""
+        return parts / _PARTS
+
     @model_validator(mode="after")
     def _distinct_names(self) -> Self:
         names = [indicator.name for indicator in self.indicators]
@@ -182,39 +189,98 @@ def _weighted_parts(scorecard: Scorecard, frame: pd.DataFrame) -> np.ndarray[Any
     check_features(scorecard, set(frame.columns))
     parts = np.empty((len(frame), len(scorecard.indicators)), dtype=np.int64)
     for position, indicator in enumerate(scorecard.indicators):
-        points = _points(indicator, frame[indicator.feature], scorecard=scorecard.scorecard)
-        parts[:, position] = np.rint(points * indicator.weight * _PARTS)
+        found = line_of(indicator, frame[indicator.feature], scorecard=scorecard.scorecard)
+        parts[:, position] = np.array([line.parts for line in lines(indicator)], dtype=np.int64)[found]
     return parts
 
 
-def _points(indicator: Indicator, values: pd.Series, *, scorecard: str) -> Array:
+@dataclass(frozen=True)
+class Line:
+    """One line of an indicator: the values that it takes in, in words, and their points.
+
+    Attributes
+    ----------
+    label : str
+        Such as ``3 to 10`` (3 is in, 10 is not), ``north``, ``missing``.
+    points : float
+        As they stand in the file, before the indicator's weight.
+    parts : int
+        Weighted points in whole millionths.
+    """
+
+    label: str
+    points: float
+    parts: int
+
+    @property
+    def weighted(self) -> float:
+        """Points times the indicator's weight."""
+        return self.parts / _PARTS
+
+
+def lines(indicator: Indicator) -> list[Line]:
+    """The lines of an indicator: single values, then buckets or categories, then what is missing.
+
+    Examples
+    --------
+    >>> visits = Indicator.model_validate({"name": "Visits", "feature": "visits", "special": {-1: 2},
+    ...     "buckets": [{"below": 3, "points": 0}, {"points": 5}]})
+    >>> [line.label for line in lines(visits)]
+    ['-1', 'below 3', '3 and more', 'missing']
+    """
+    if indicator.categories:
+        found = [*indicator.categories.items(), ("any other", indicator.otherwise)]
+    else:
+        edges = [bucket.below for bucket in indicator.buckets[:-1]]
+        points = [bucket.points for bucket in indicator.buckets]
+        found = [(f"{value:g}", points) for value, points in indicator.special.items()]
+        found += zip(_between(edges), points, strict=True)
+    found.append(("missing", indicator.missing))
+    return [Line(label, points, round(points * indicator.weight * _PARTS)) for label, points in found]
+
+
+def _between(edges: Sequence[float | None]) -> list[str]:
+    """What lies between edges, in words."""
+    if not edges:
+        return ["any"]
+    middle = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]
+    return [f"below {edges[0]:g}", *middle, f"{edges[-1]:g} and more"]
+
+
+def line_of(indicator: Indicator, values: pd.Series, *, scorecard: str = "") -> np.ndarray[Any, np.dtype[np.intp]]:
+    """Which of an indicator's `lines` each value falls into, shape (n,).
+
+    Raises
+    ------
+    ConfigError
+        When the indicator has buckets and the feature holds categories, or the other way round.
+    """
+    last = len(lines(indicator)) - 1
     numeric = pd.api.types.is_numeric_dtype(values.dtype)
     if bool(values.isna().all()):
-        return np.full(len(values), indicator.missing)
+        return np.full(len(values), last, dtype=np.intp)
     if numeric != bool(indicator.buckets):
         found, expected = ("numbers", "buckets") if numeric else ("categories", "categories")
         raise ConfigError(
             f"scorecard {scorecard}: the indicator {indicator.name!r} reads {indicator.feature!r}, which holds "
             f"{found}. Give it {expected!r}."
         )
-    return _points_of_numbers(indicator, values) if numeric else _points_of_categories(indicator, values)
+    line = _line_of_numbers(indicator, values) if numeric else _line_of_categories(indicator, values)
+    line[values.isna().to_numpy()] = last
+    return line
 
 
-def _points_of_numbers(indicator: Indicator, values: pd.Series) -> Array:
+def _line_of_numbers(indicator: Indicator, values: pd.Series) -> np.ndarray[Any, np.dtype[np.intp]]:
     # Features are float32, and so must the edges be: 0.7 falls into the bucket that begins at 0.7.
     numbers = values.to_numpy(dtype=np.float32, na_value=np.nan)
     edges = np.array([bucket.below for bucket in indicator.buckets[:-1]], dtype=np.float32)
-    table = np.array([bucket.points for bucket in indicator.buckets])
-    points: Array = table[np.searchsorted(edges, np.nan_to_num(numbers, nan=0.0), side="right")]
-    for special, special_points in indicator.special.items():
-        points[numbers == np.float32(special)] = special_points
-    points[np.isnan(numbers)] = indicator.missing
-    return points
+    found = np.searchsorted(edges, np.nan_to_num(numbers, nan=0.0), side="right")
+    line: np.ndarray[Any, np.dtype[np.intp]] = found + len(indicator.special)
+    for position, special in enumerate(indicator.special):
+        line[numbers == np.float32(special)] = position
+    return line
 
 
-def _points_of_categories(indicator: Indicator, values: pd.Series) -> Array:
-    found = values.astype(object).map(indicator.categories)
-    points: Array = np.array(found, dtype=np.float64)
-    points[np.isnan(points)] = indicator.otherwise
-    points[values.isna().to_numpy()] = indicator.missing
-    return points
+def _line_of_categories(indicator: Indicator, values: pd.Series) -> np.ndarray[Any, np.dtype[np.intp]]:
+    at = {category: position for position, category in enumerate(indicator.categories)}
+    return np.array([at.get(value, len(at)) for value in values.astype(object)], dtype=np.intp)
