@@ -477,6 +477,12 @@ class SingleIndicatorSpec(Spec):
     feature: str | None = None
 
 
+class ListSpec(Spec):
+    """Who is on a prospect list: all prospects, or only those that pass the study's qualification."""
+
+    qualified_only: bool = False
+
+
 class FittedScorecardSpec(Spec):
     """What a scorecard that is learnt from data must respect: whether points rise or fall with a feature's value."""
 
@@ -501,6 +507,8 @@ class Study(Spec):
     fitted_scorecard: FittedScorecardSpec = FittedScorecardSpec()
     stages: dict[str, str] | None = None
     segments: dict[str, str] = {}
+    qualification: dict[str, str] = {}
+    listing: ListSpec = Field(default=ListSpec(), alias="list")
     models: tuple[ModelName, ...] = DEFAULT_MODELS
     contact: ContactSpec = ContactSpec()
     points: PointsSpec = PointsSpec()
@@ -622,6 +630,12 @@ class Study(Spec):
         require(
             not (self.is_snapshot and self.features.custom), "a snapshot has no custom features", ("features", "custom")
         )
+        return self
+
+    @model_validator(mode="after")
+    def _qualification_is_there(self) -> Self:
+        only = self.listing.qualified_only
+        require(self.qualification or not only, "qualified_only needs rules: add a qualification", ("list",))
         return self
 
     @model_validator(mode="after")

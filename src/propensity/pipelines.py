@@ -49,6 +49,7 @@ from propensity.results import (
     funnel_table,
 )
 from propensity.rules.expressions import did_you_mean, parse_expression
+from propensity.rules.qualification import check_qualification
 from propensity.rules.scorecard import Scorecard, check_features, load_scorecard
 from propensity.rules.stages import StageRules, default_rules, stage_rules
 from propensity.run_folder import Material, track_run, write_run
@@ -281,7 +282,9 @@ def named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
     named = [indicator.feature for indicator in scorecard.indicators] if scorecard else []
     if study.single_indicator.feature:
         named.append(study.single_indicator.feature)
-    for place, texts in (("stages", study.stages or {}), ("segments", study.segments)):
+    check_qualification(study.qualification, columns=None, where="qualification")
+    rules = {"stages": study.stages or {}, "segments": study.segments, "qualification": study.qualification}
+    for place, texts in rules.items():
         for name, text in texts.items():
             named += sorted(parse_expression(text, columns=None, where=f"{place}.{name}").columns)
     return named
@@ -317,6 +320,7 @@ def _train(
             f"single_indicator.feature: no feature '{indicator}'. {did_you_mean(indicator, samples.plan.names)} "
             "List them: propensity features STUDY."
         )
+    check_qualification(study.qualification, columns=samples.plan.names, where="qualification")
     stages = _stages(study, samples.plan, kinds)
     return train_study(study, samples, scorecard=scorecard, stages=stages, about=about, progress=progress)
 
@@ -421,6 +425,7 @@ def score(
         where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=tracking_uri)
         bundle = load_bundle(where)
     _require_fit(study, bundle, where)
+    check_qualification(study.qualification, columns=bundle.plan.names, where="qualification")
     if study.is_snapshot:
         if data is None:
             raise InputError("--data: a snapshot study scores the rows of a file. Name it: --data FILE.")

@@ -16,8 +16,9 @@ from propensity.features.matrix import Frame
 from propensity.files import to_json, write_list
 from propensity.report import write_report
 from propensity.results import funnel_table, metrics_table
+from propensity.rules.qualification import qualification_counts
 from propensity.samples import Samples, describe_product, funnel_entry
-from propensity.scoring import list_manifest, ranked_list
+from propensity.scoring import list_manifest, qualification_answers, ranked_list
 from propensity.summary import build_report, package_versions
 from propensity.training import Training
 
@@ -38,6 +39,20 @@ def _in_order(frame: Frame, ranked: pd.DataFrame) -> pd.DataFrame:
     """Feature rows in the list's order."""
     position = pd.Series(np.arange(len(frame)), index=frame.keys["customer_id"].to_numpy())
     return frame.X.iloc[position[ranked["customer_id"].to_numpy()].to_numpy()].reset_index(drop=True)
+
+
+def qualification_table(study: Study, training: Training, frame: Frame) -> list[dict[str, Any]]:
+    """Who is qualified among the prospects of the list, and how those of test turned out; empty where nobody asks."""
+    listed = qualification_answers(study, training.bundle, frame)
+    if listed is None:
+        return []
+    counts = qualification_counts(listed)
+    judged = training.samples.test if training.samples.test is not None else training.samples.train
+    tested = qualification_answers(study, training.bundle, judged)
+    assert tested is not None  # noqa: S101 - the same study
+    then = qualification_counts(tested, pd.Series(judged.labels))
+    columns = {"test_prospects": then["prospects"], "test_conversion": then["conversion"]}
+    return [{str(name): value for name, value in row.items()} for row in counts.assign(**columns).to_dict("records")]
 
 
 def write_run(
@@ -77,6 +92,7 @@ def write_run(
         },
         product=product,
         list_funnel=funnel_entry("list", as_of, steps, None, study=study),
+        qualification=qualification_table(study, training, frame),
     )
     metrics = {
         "study": study.study,
@@ -107,6 +123,8 @@ def write_run(
     }
     documents = {"metrics": metrics, "funnel": report["funnel"], "manifest": manifest, "report": report}
     documents["features"] = training.bundle.plan.catalogue()
+    if report["qualification"]:
+        documents["qualification"] = report["qualification"]
     for name, document in documents.items():
         (work / f"{name}.json").write_text(to_json(document), encoding="utf-8")
     (work / "study.yaml").write_bytes(study.path.read_bytes())

@@ -16,9 +16,11 @@ from scipy.special import expit
 from propensity.bundle import LEVEL, Bundle
 from propensity.cohort import FunnelStep
 from propensity.config import ContactSpec, Study
+from propensity.errors import DataError
 from propensity.explain.contributions import contributions, to_points
 from propensity.explain.reasons import top_reasons
 from propensity.features.matrix import Frame
+from propensity.rules.qualification import FAIL, PASS, UNKNOWN, open_questions, qualify
 from propensity.temporal import format_instant
 
 REASONS = 5
@@ -30,7 +32,14 @@ GRADES = ((1, "A"), (3, "B"), (6, "C"), (10, "D"))
 
 
 def rank_prospects(
-    bundle: Bundle, X: pd.DataFrame, keys: pd.DataFrame, *, contact: ContactSpec, model_name: str, model_version: str
+    bundle: Bundle,
+    X: pd.DataFrame,
+    keys: pd.DataFrame,
+    *,
+    contact: ContactSpec,
+    model_name: str,
+    model_version: str,
+    answers: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The prospect list.
 
@@ -44,6 +53,8 @@ def rank_prospects(
         ``customer_id`` and ``cutoff``.
     contact : ContactSpec
         With cost and value given, ``expected_profit`` (money) is listed.
+    answers : DataFrame, n rows, optional
+        From `propensity.rules.qualification.qualify`: ``qualification`` is listed, and what does not pass beside it.
 
     Returns
     -------
@@ -72,17 +83,55 @@ def rank_prospects(
     listed["control"] = False
     listed["model_name"] = model_name
     listed["model_version"] = model_version
+    if answers is not None:
+        own = answers.iloc[order].reset_index(drop=True)
+        listed["qualification"] = own["qualification"]
+        listed["not_qualified_by"] = open_questions(own)
     if contact.cost is not None and contact.value is not None:
         listed["expected_profit"] = probability * contact.value - contact.cost
     return listed
 
 
 def ranked_list(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame:
-    """The prospect list of a frame, under the bundle's own name and run."""
+    """The prospect list of a frame, under the bundle's own name and run.
+
+    Raises
+    ------
+    DataError
+        When only the qualified are to be listed, and nobody is.
+    """
     name = f"{bundle.about['study']}/{bundle.about['model']}"
+    answers = qualification_answers(study, bundle, frame)
+    if answers is not None and study.listing.qualified_only:
+        passes = (answers["qualification"] == PASS).to_numpy()
+        if not passes.any():
+            raise DataError(
+                f"list: none of {len(frame):,} prospects passes the qualification ({_refused(answers)}). Change its "
+                "rules, or list all: list: {qualified_only: false}."
+            )
+        frame, answers = frame.take(passes), answers[passes]
     return rank_prospects(
-        bundle, frame.X, frame.keys, contact=study.contact, model_name=name, model_version=str(bundle.about["run"])
+        bundle,
+        frame.X,
+        frame.keys,
+        contact=study.contact,
+        model_name=name,
+        model_version=str(bundle.about["run"]),
+        answers=answers,
     )
+
+
+def qualification_answers(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame | None:
+    """Whether each prospect is qualified; None where the study does not ask."""
+    return qualify(bundle.decoded(frame.X), study.qualification) if study.qualification else None
+
+
+def _refused(answers: pd.DataFrame) -> str:
+    """How many fail each question, and how many cannot be told, in words."""
+    asked = answers.drop(columns="qualification")
+    parts = [f"{question} {(asked[question] == FAIL).sum():,}" for question in asked]
+    unknown = int((answers["qualification"] == UNKNOWN).sum())
+    return f"fail {', '.join(parts)}; {unknown:,} cannot be told"
 
 
 def tie_breaker(customer_ids: pd.Series) -> npt.NDArray[np.uint64]:
@@ -121,18 +170,27 @@ def _explained(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
     return pd.concat([frame, top_reasons(phi_points, X, bundle.plan.catalogue(), count=REASONS)], axis=1)
 
 
-def waterfall(steps: list[FunnelStep], listed: int) -> list[dict[str, Any]]:
-    """From all known customers down to the list, with counts and reasons."""
+def waterfall(steps: list[FunnelStep], listed: int, answers: pd.DataFrame | None = None) -> list[dict[str, Any]]:
+    """From all known customers down to the list, with counts and reasons.
+
+    Parameters
+    ----------
+    answers : DataFrame, optional
+        The qualification of all that are scored.
+    """
     suppressed = steps[-1].removed
     rows = [step.to_dict() for step in steps[:-1]]
     rows.append(
         {"name": "suppressed", "count": suppressed, "removed": suppressed, "reason": "neither scored nor listed"}
     )
     rows.append({"name": "scored", "count": steps[-1].count, "removed": 0, "reason": "have a probability"})
-    rows.append(
-        {"name": "unqualified", "count": 0, "removed": 0, "reason": "the study declares no qualification rules"}
-    )
-    rows.append({"name": "listed", "count": listed, "removed": steps[-1].count - listed, "reason": "on the list"})
+    unqualified, reason = 0, "the study declares no qualification rules"
+    if answers is not None:
+        unqualified = int((answers["qualification"] != PASS).sum())
+        reason = _refused(answers) + ("" if listed < steps[-1].count else "; listed all the same")
+    removed = steps[-1].count - listed
+    rows.append({"name": "unqualified", "count": unqualified, "removed": removed, "reason": reason})
+    rows.append({"name": "listed", "count": listed, "removed": 0, "reason": "on the list"})
     return rows
 
 
@@ -145,7 +203,7 @@ def list_manifest(
         "study": study.study,
         "as_of": format_instant(as_of, zone=study.zone) if as_of else None,
         "matures_on": matures,
-        "waterfall": waterfall(steps, len(ranked)),
+        "waterfall": waterfall(steps, len(ranked), qualification_answers(study, bundle, frame)),
         "rows": len(ranked),
         "expected_buyers": float(ranked["probability"].sum()),
         "probability_interval": LEVEL,

@@ -140,6 +140,7 @@ def build_report(
     list_entry: Mapping[str, Any],
     product: str,
     list_funnel: Mapping[str, Any],
+    qualification: Sequence[Mapping[str, Any]],
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Everything that the report shows, and SHAP's plots as files of their own.
 
@@ -149,6 +150,8 @@ def build_report(
         The prospect list at `as_of`.
     X : DataFrame
         Feature rows in the list's order.
+    qualification : sequence of mapping
+        How many prospects pass each question, and how they turned out; empty where the study asks none.
     """
     evaluation, bundle = training.evaluation, training.bundle
     importance, figures = feature_importance(bundle, X, seed=study.seed)
@@ -188,6 +191,7 @@ def build_report(
             "as_of": format_instant(as_of, zone=study.zone) if as_of else None,
         },
         "funnel": [*training.samples.funnels, list_funnel],
+        "qualification": list(qualification),
         "models": evaluation.metrics,
         "comparisons": evaluation.comparisons,
         "curves": curves(evaluation.predictions, names),

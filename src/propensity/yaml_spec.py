@@ -179,8 +179,8 @@ def _known_keys(spec: Any, keys: list[Any]) -> set[str]:
 
 def _step(option: Any, key: Any) -> list[Any]:
     if isinstance(option, type) and issubclass(option, BaseModel):
-        field = option.model_fields.get(str(key))
-        return _members(field.annotation) if field else []
+        fields = {field.alias or name: field for name, field in option.model_fields.items()}
+        return _members(fields[key].annotation) if key in fields else []
     if typing.get_origin(option) in (dict, tuple):
         arguments = [argument for argument in typing.get_args(option) if argument is not Ellipsis]
         return _members(arguments[-1])
