@@ -1,7 +1,8 @@
 """Which target customers who have never bought this product will buy it next, how sure are we, and why?
 
 ``import propensity as pp`` gives `load_study`, `check`, `audit`, `feature_catalogue`, `write_matrix`, `train`, `score`,
-`explain` and `load_bundle`; each imports what it needs when it is first used.
+`explain`, `load_bundle`, `show_scorecard`, `explain_scorecard`, `fit_scorecard` and `scorecard_sql`; each imports what
+it needs when it is first used.
 """
 
 import sys
@@ -14,10 +15,14 @@ if TYPE_CHECKING:
         audit,
         check,
         explain,
+        explain_scorecard,
         feature_catalogue,
+        fit_scorecard,
         load_bundle,
         load_study,
         score,
+        scorecard_sql,
+        show_scorecard,
         train,
         write_matrix,
     )
@@ -28,10 +33,14 @@ __all__ = [
     "audit",
     "check",
     "explain",
+    "explain_scorecard",
     "feature_catalogue",
+    "fit_scorecard",
     "load_bundle",
     "load_study",
     "score",
+    "scorecard_sql",
+    "show_scorecard",
     "train",
     "write_matrix",
 ]
