@@ -175,12 +175,12 @@ def _unreadable_attributes(
     """Values that are given, and that their type cannot be read out of, by attribute."""
     counts = {}
     for name, attribute in role.attributes.items():
-        if attribute.type in ("number", "text_number", "date"):
-            column = raw[columns[name]]
+        column = raw[columns[name]]
+        if attribute.type in ("number", "text_number", "date") and not column.type().is_temporal():
             given = read_text(column).notnull() & ~is_missing(column, (*spec.missing, *attribute.missing))
             read = read_attribute(column, attribute, special=(), data=spec)
             counts[f"unreadable_{name}"] = (given & read.isnull()).sum()
-    if role.known_from not in (None, "first_purchase"):
+    if role.known_from not in (None, "first_purchase") and not raw[str(role.known_from)].type().is_temporal():
         given = read_text(raw[str(role.known_from)]).notnull()
         counts["unreadable_known_from"] = (given & _known_from(raw, role, spec).isnull()).sum()
     return _found(raw, counts)

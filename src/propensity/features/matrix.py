@@ -114,7 +114,7 @@ class Rows:
         """The rows of cohorts, one for each cutoff."""
         position = np.repeat(np.arange(len(cohorts), dtype=np.int64), [len(cohort) for cohort in cohorts])
         code = np.concatenate([cohort["code"].to_numpy(dtype=np.int64) for cohort in cohorts])
-        order = np.lexsort((position, code))
+        order = np.argsort(code, kind="stable")  # cohorts stand in the order of their cutoffs
         # Column by column: a frame of millions of rows is taken apart, and put together, more slowly.
         columns = {name: pd.concat([cohort[name] for cohort in cohorts]) for name in ("customer_id", "cutoff")}
         keys = pd.DataFrame(
@@ -183,7 +183,8 @@ def _swept_blocks(
     if tables.source.has_workers:
         yield 0, _swept_by_workers(tables, roles, sweep, rows, into)
         return
-    codes = tables.codes.semi_join(tables.source.memtable(code=np.unique(rows.code)), "code")
+    wanted = rows.code[np.diff(rows.code, prepend=-1) != 0]
+    codes = tables.codes.semi_join(tables.source.memtable(code=wanted), "code")
     batches = record_batches(tables, roles, sweep, codes=codes, progress=progress)
     told = Told("sweeping rows", len(rows.code), progress)
     with tables.source.work_folder() as folder:
