@@ -28,8 +28,8 @@ from propensity.features.plan import FeaturePlan
 from propensity.models import load_model
 from propensity.models.base import BinaryModel
 from propensity.models.calibration import PlattCalibrator
-from propensity.rules.expressions import parse_expression
 from propensity.rules.scorecard import Scorecard, indicator_points
+from propensity.rules.segments import OTHER, first_match
 from propensity.rules.stages import StageRules, buying_stage
 
 FORMAT_VERSION = 2
@@ -129,11 +129,7 @@ class Bundle:
 
     def segment_of(self, decoded: pd.DataFrame) -> npt.NDArray[np.object_]:
         """Each row's segment ("other" where none holds; None where the study declares none), shape (n,)."""
-        segment = np.full(len(decoded), "other" if self.segments else None, dtype=object)
-        for name, text in reversed(list(self.segments.items())):
-            rule = parse_expression(text, columns=decoded.columns, where=f"segments.{name}")
-            segment[rule.mask(decoded)] = name
-        return segment
+        return first_match(decoded, self.segments, otherwise=OTHER if self.segments else None, where="segments")
 
 
 def save_bundle(bundle: Bundle, folder: Path) -> Path:

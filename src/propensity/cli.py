@@ -353,6 +353,7 @@ def _show_scorecard(found: "ScorecardTable", *, as_json: bool) -> None:
     shown = pd.DataFrame(
         {
             "indicator": table["indicator"].where(first, ""),
+            **({"kind": table["kind"].where(first, "")} if table["kind"].notna().any() else {}),
             "line": table["line"],
             "points": table["points"].map("{:g}".format),
             "share": table["share"].map(percent),
@@ -385,8 +386,10 @@ def scorecard_explain(
     from propensity.report.terminal import say, show_table
 
     say(found.customer_id + (f" as of {found.as_of}" if found.as_of else ""))
-    show_table(found.table[["indicator", "value", "line", "points", "weight", "weighted"]], title=found.scorecard)
-    say(f"Together {found.points:g} points")
+    kind = ["kind"] if found.table["kind"].notna().any() else []
+    columns = ["indicator", *kind, "value", "line", "points", "weight", "weighted"]
+    show_table(found.table[columns], title=found.scorecard)
+    say(found.arithmetic)
 
 
 @scorecards.command("fit")

@@ -434,7 +434,8 @@ def score(
         frame = snapshot_frame(rows, bundle.plan, rows.is_target & ~rows.is_suppressed)
         steps = snapshot_funnel(rows, study, every)
         if len(frame) == 0:
-            raise DataError(f"--data: none of the {len(every):,} rows is a prospect ({study.target.where}).")
+            criteria = "; ".join(study.target.named_criteria)
+            raise DataError(f"--data: none of the {len(every):,} rows is a prospect ({criteria}).")
     else:
         if as_of is None:
             raise InputError("--as-of: the date to score at is needed, such as --as-of 2025-09-01.")

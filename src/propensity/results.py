@@ -173,13 +173,27 @@ class ScorecardTable:
 
 @dataclass(frozen=True)
 class ScorecardLines:
-    """One prospect's points: a row for each indicator, whose ``weighted`` points add up to `points`."""
+    """One prospect's points: a row for each indicator, whose ``weighted`` points add up to `points`.
+
+    Attributes
+    ----------
+    shares : dict
+        Of a weighted mean: what the points of current and of potential value are multiplied by.
+    """
 
     customer_id: str
     as_of: str | None
     scorecard: str
     points: float
     table: pd.DataFrame
+    shares: dict[str, float]
+
+    @property
+    def arithmetic(self) -> str:
+        """How the points come about, in a line."""
+        own = self.table["points"] * self.table["weight"]
+        sums = [f"{own[self.table['kind'] == k].sum():g} ({k} value) * {w:g}" for k, w in self.shares.items()]
+        return " + ".join(sums) + f" = {self.points:g} points" if sums else f"Together {self.points:g} points"
 
 
 def funnel_table(funnels: list[dict[str, Any]]) -> pd.DataFrame:

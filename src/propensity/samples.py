@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,14 @@ import numpy.typing as npt
 import pandas as pd
 import pyarrow as pa
 
-from propensity.cohort import Cohort, FunnelStep, draw_cohort, funnel_steps
+from propensity.cohort import (
+    Behaviour,
+    Cohort,
+    FunnelStep,
+    draw_cohort,
+    funnel_steps,
+    known_customers,
+)
 from propensity.config import Study
 from propensity.data.connect import to_count, to_frame
 from propensity.data.snapshot import SnapshotRows, read_snapshot
@@ -22,7 +29,7 @@ from propensity.errors import DataError
 from propensity.features.custom import CustomFunction, load_functions
 from propensity.features.matrix import Frame, Rows, build_frame, feature_blocks, unswept_columns
 from propensity.features.plan import FeaturePlan, keep_informative, learn_plan
-from propensity.features.profile import plan_profile, profile_columns
+from propensity.features.profile import attributes_of, plan_profile, profile_columns
 from propensity.features.stored import matrix_schema, matrix_table
 from propensity.features.sweep import read_ahead
 from propensity.labels import is_mature, label_cohort, require_mature
@@ -78,15 +85,93 @@ class Samples:
 
 
 def funnel_entry(
-    split: str, cutoff: datetime | None, steps: Sequence[FunnelStep], positives: int | None, *, study: Study
+    split: str,
+    cutoff: datetime | None,
+    steps: Sequence[FunnelStep],
+    positives: int | None,
+    *,
+    study: Study,
+    criteria: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """One cutoff's funnel as plain values."""
+    """One cutoff's funnel as plain values; `criteria`: what each does by itself."""
     return {
         "split": split,
         "cutoff": format_instant(cutoff, zone=study.zone) if cutoff else None,
         "steps": [step.to_dict() for step in steps],
         "positives": positives,
+        "criteria": list(criteria),
     }
+
+
+def _criteria_told(tables: Tables, study: Study, cohort: Cohort) -> list[dict[str, Any]]:
+    """What each criterion does at a cutoff, and how many of those that it alone keeps out bought."""
+    if not cohort.criteria:
+        return []
+    counts = [len(criterion.kept_out) for criterion in cohort.criteria]
+    keys = pd.concat([criterion.kept_out for criterion in cohort.criteria], ignore_index=True)
+    y = label_cohort(tables, keys, cohort.cutoff, study=study, express=express)
+    bought = [int(part.sum()) for part in np.split(y, np.cumsum(counts)[:-1])]
+    return [
+        _criterion(c.name, c.text, c.fails, count, buyers)
+        for c, count, buyers in zip(cohort.criteria, counts, bought, strict=True)
+    ]
+
+
+def _criterion(name: str, text: str, fails: int, kept_out: int, bought: int) -> dict[str, Any]:
+    return {"name": name, "text": text, "fails": fails, "kept_out": kept_out, "kept_out_bought": bought}
+
+
+def behaviour_columns(study: Study) -> set[str]:
+    """The features that the target's criteria name besides attributes."""
+    spec = study.data.customers
+    attributes = {"customer_id", "tenure_days", *(a.feature_name(name) for name, a in spec.attributes.items())}
+    place = study.target.place
+    criteria = study.target.named_criteria.items()
+    named = [parse_expression(text, columns=None, where=place[name]).columns for name, text in criteria]
+    return {column for columns in named for column in columns if not columns <= attributes} - attributes
+
+
+def criteria_plan(tables: Tables, study: Study) -> FeaturePlan | None:
+    """How the features are made that the target's criteria name; None where they name attributes alone."""
+    if study.is_snapshot or not behaviour_columns(study):
+        return None
+    train = study.cutoff_instants()["train"]
+    known = [known_customers(tables, cutoff) for cutoff in train]
+    return learn_plan(tables, study, cohorts=known, cutoffs=train, functions=study_functions(study))[0]
+
+
+def draw(tables: Tables, study: Study, cutoff: datetime, *, plan: FeaturePlan | None) -> Cohort:
+    """The prospects at a cutoff, by all criteria of the study.
+
+    Parameters
+    ----------
+    plan : FeaturePlan or None
+        With the features that criteria over behaviour name.
+    """
+    behaviour = _behaviour(tables, study, plan) if plan is not None and behaviour_columns(study) else None
+    return draw_cohort(tables, cutoff, target=study.target, outcome=study.outcome, express=express, behaviour=behaviour)
+
+
+def _behaviour(tables: Tables, study: Study, plan: FeaturePlan) -> Behaviour:
+    """Answers criteria over behaviour, on the features of all known customers."""
+    attributes = {feature.name for feature in plan.profile.features}
+    wanted = behaviour_columns(study)
+    kept = tuple(feature for feature in plan.features if feature.name in wanted - attributes)
+    custom = plan.custom if any(feature.source in study.features.custom for feature in kept) else ()
+    profile = replace(plan.profile, features=(), sources=())
+    behind = replace(plan, profile=profile, custom=custom, features=kept)
+
+    def meets(keys: pd.DataFrame, cutoff: datetime, criteria: Mapping[str, str]) -> npt.NDArray[np.bool_]:
+        functions = study_functions(study)
+        X = build_frame(tables, behind, cohorts=[keys], cutoffs=[cutoff], functions=functions).X
+        frame = pd.concat([attributes_of(tables, keys["code"].to_numpy(), cutoff), X], axis=1)
+        rules = [
+            parse_expression(text, columns=[*frame.columns, *plan.names], where=study.target.place[name])
+            for name, text in criteria.items()
+        ]
+        return np.stack([rule.mask(frame) for rule in rules], axis=1)
+
+    return meets
 
 
 def draw_labelled(
@@ -102,16 +187,18 @@ def draw_labelled(
     cohorts: dict[str, list[Cohort]] = {}
     labels: dict[str, list[npt.NDArray[np.int8]]] = {}
     funnels = []
+    plan = criteria_plan(tables, study)
     for split, cutoffs in study.cutoff_instants().items():
         cohorts[split], labels[split] = [], []
         for cutoff in cutoffs:
             progress(f"{split} cohort as of {format_instant(cutoff, zone=study.zone)}")
             require_mature(study, cutoff, until=tables.until, split=split)
-            cohort = draw_cohort(tables, cutoff, target=study.target, outcome=study.outcome, express=express)
+            cohort = draw(tables, study, cutoff, plan=plan)
             y = label_cohort(tables, cohort.keys, cutoff, study=study, express=express)
             cohorts[split].append(cohort)
             labels[split].append(y)
-            funnels.append(funnel_entry(split, cutoff, cohort.funnel, int(y.sum()), study=study))
+            told = _criteria_told(tables, study, cohort)
+            funnels.append(funnel_entry(split, cutoff, cohort.funnel, int(y.sum()), study=study, criteria=told))
     _require_positives(cohorts, labels, study)
     return cohorts, labels, funnels
 
@@ -127,7 +214,7 @@ def _require_positives(
             steps = "; ".join(f"{step.name} {step.count:,}" for step in drawn[-1].funnel)
             raise DataError(
                 f"cohort: no prospects at the {split} cutoff {when} ({steps}). "
-                "Check target.where, the product's name, and the cutoff."
+                "Check the target's criteria, the product's name, and the cutoff."
             )
         if positives == 0:
             raise DataError(
@@ -339,7 +426,7 @@ def scoring_frame(tables: Tables, study: Study, plan: FeaturePlan, as_of: dateti
         When `as_of` lies before the first or after the last record.
     """
     _require_recorded(tables, study, as_of)
-    cohort = draw_cohort(tables, as_of, target=study.target, outcome=study.outcome, express=express)
+    cohort = draw(tables, study, as_of, plan=plan)
     if len(cohort) == 0:
         steps = "; ".join(f"{step.name} {step.count:,}" for step in cohort.funnel)
         raise DataError(f"cohort: no prospects as of {format_instant(as_of, zone=study.zone)} ({steps}).")
@@ -372,7 +459,7 @@ def read_snapshot_rows(study: Study, *, file: Path | None = None) -> SnapshotRow
         study.source_path,
         outcome=study.outcome,
         split=study.split,
-        where=study.target.where,
+        criteria={study.target.place[name]: text for name, text in study.target.named_criteria.items()},
         suppress=study.target.suppress.where,
         express=express,
         file=file,
@@ -400,7 +487,12 @@ def snapshot_samples(rows: SnapshotRows, study: Study, *, always: Sequence[str] 
     _require_snapshot_positives(frames)
     funnels = [
         funnel_entry(
-            split, None, snapshot_funnel(rows, study, part == split), int(frames[split].labels.sum()), study=study
+            split,
+            None,
+            snapshot_funnel(rows, study, part == split),
+            int(frames[split].labels.sum()),
+            study=study,
+            criteria=_snapshot_criteria(rows, study, part == split),
         )
         for split in ("train", "validation", "test")
         if split in frames
@@ -418,12 +510,24 @@ def snapshot_samples(rows: SnapshotRows, study: Study, *, always: Sequence[str] 
     )
 
 
+def _snapshot_criteria(rows: SnapshotRows, study: Study, mask: npt.NDArray[np.bool_]) -> list[dict[str, Any]]:
+    assert rows.y is not None  # noqa: S101 - the study's own table is labelled
+    lacks_one = mask & ~rows.is_suppressed & ((~rows.meets).sum(axis=1) == 1)
+    told = []
+    for i, (name, text) in enumerate(study.target.named_criteria.items()):
+        out = lacks_one & ~rows.meets[:, i]
+        told.append(
+            _criterion(name, text, int((mask & ~rows.meets[:, i]).sum()), int(out.sum()), int(rows.y[out].sum()))
+        )
+    return told
+
+
 def _require_snapshot_positives(frames: Mapping[str, Frame]) -> None:
     for split, frame in frames.items():
         if len(frame) == 0 or frame.labels.sum() in (0, len(frame)):
             raise DataError(
                 f"labels: {split} has {int(frame.labels.sum()):,} positives in {len(frame):,} rows. "
-                "Both outcomes are needed: check target.where, outcome.positive and the split."
+                "Both outcomes are needed: check the target's criteria, outcome.positive and the split."
             )
 
 

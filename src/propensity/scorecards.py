@@ -96,10 +96,11 @@ def explain(
     rows = []
     for indicator in scorecard.indicators:
         at = line_of(indicator, row[indicator.feature], scorecard=scorecard.scorecard)[0]
-        line, value = lines(indicator)[at], row[indicator.feature].iloc[0]
+        line, value = lines(indicator, scorecard.share_of(indicator))[at], row[indicator.feature].iloc[0]
         rows.append(
             {
                 "indicator": indicator.name,
+                "kind": indicator.kind,
                 "feature": indicator.feature,
                 "value": None if pd.isna(value) else value,
                 "line": line.label,
@@ -111,7 +112,7 @@ def explain(
         )
     table = pd.DataFrame(rows)
     total = scorecard.points_of(int(table["parts"].sum()))
-    return ScorecardLines(customer, when, scorecard.scorecard, total, table.drop(columns="parts"))
+    return ScorecardLines(customer, when, scorecard.scorecard, total, table.drop(columns="parts"), scorecard.shares())
 
 
 @engine_errors()

@@ -35,7 +35,7 @@ class _SectionError(PydanticCustomError):
     """A check over several sections, with the section that the message should point at."""
 
 
-def require(condition: object, message: str, place: tuple[str, ...]) -> None:
+def require(condition: object, message: str, place: tuple[str | int, ...]) -> None:
     """Inside a validator: raise unless `condition` holds, pointing at the keys `place` of the file."""
     if not condition:
         raise _SectionError("section", "{message}", {"message": message, "place": place})

@@ -20,7 +20,6 @@ import pyarrow as pa
 from scipy.special import expit
 
 from propensity.audit.lineage import Lineage
-from propensity.cohort import draw_cohort
 from propensity.config import DataSpec, Study
 from propensity.data.connect import Alter, to_count
 from propensity.data.tables import Tables, is_later
@@ -28,7 +27,7 @@ from propensity.data.values import read_text_number
 from propensity.features.matrix import build_frame
 from propensity.features.plan import FeaturePlan, learn_plan
 from propensity.files import to_json
-from propensity.samples import express, study_functions
+from propensity.samples import draw, study_functions
 
 DELETED, DUPLICATED, ALTERED = "deleted", "duplicated", "altered"
 CHANGES = (DELETED, DUPLICATED, ALTERED)
@@ -125,7 +124,7 @@ class AsOf:
 
 def look(tables: Tables, study: Study, plan: FeaturePlan, cutoff: datetime, *, learn: bool) -> AsOf:
     """The cohort and its features as of a cutoff, as scoring draws and builds them."""
-    cohort = draw_cohort(tables, cutoff, target=study.target, outcome=study.outcome, express=express)
+    cohort = draw(tables, study, cutoff, plan=plan)
     funnel = {step.name: step.count for step in cohort.funnel}
     if len(cohort) == 0:
         return AsOf(pd.Index([]), funnel, np.empty((0, len(plan.names)), dtype=np.float32), None)

@@ -18,7 +18,6 @@ from propensity.audit.told import TRAINED
 from propensity.audit.too_good import find_too_good, quick_model
 from propensity.audit.undated import find_dates_ahead, undated_attributes, undated_finding
 from propensity.bundle import Bundle
-from propensity.cohort import draw_cohort
 from propensity.config import Study
 from propensity.data.tables import Tables
 from propensity.errors import BundleError, DataError
@@ -26,7 +25,7 @@ from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan, learn_plan
 from propensity.files import to_json
 from propensity.models.base import BinaryModel
-from propensity.samples import Samples, express, study_functions, temporal_samples
+from propensity.samples import Samples, criteria_plan, draw, study_functions, temporal_samples
 from propensity.splits import scramble as hashed
 
 Progress = Callable[[str], None]
@@ -199,7 +198,8 @@ def _samples(
         samples = temporal_samples(tables, study, always=always, progress=progress)
     except DataError as error:
         cutoffs = study.cutoff_instants()["train"]
-        drawn = [draw_cohort(tables, at, target=study.target, outcome=study.outcome, express=express) for at in cutoffs]
+        rules = criteria_plan(tables, study)
+        drawn = [draw(tables, study, at, plan=rules) for at in cutoffs]
         if not all(len(cohort) for cohort in drawn):
             raise
         keys, functions = [cohort.keys for cohort in drawn], study_functions(study)

@@ -1,5 +1,6 @@
 """A snapshot study's rows: one flat table with a ready label, read through the same staging as customers."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -30,8 +31,8 @@ class SnapshotRows:
         Labels; None for rows that are to be scored.
     part : ndarray of str, shape (n,), or None
         ``train``, ``validation`` or ``test`` (empty: left out); None when the split is by folds.
-    is_target : ndarray of bool, shape (n,)
-        Whether the row meets the target criteria.
+    meets : ndarray of bool, shape (n, criteria)
+        Whether the row meets each of the target's criteria.
     is_suppressed : ndarray of bool, shape (n,)
         Whether the row is suppressed.
     """
@@ -40,10 +41,15 @@ class SnapshotRows:
     keys: pd.DataFrame
     y: npt.NDArray[np.int8] | None
     part: npt.NDArray[np.str_] | None
-    is_target: npt.NDArray[np.bool_]
+    meets: npt.NDArray[np.bool_]
     is_suppressed: npt.NDArray[np.bool_]
     facts: TableFacts
     warnings: list[str]
+
+    @property
+    def is_target(self) -> npt.NDArray[np.bool_]:
+        """Whether the row meets all criteria, shape (n,)."""
+        return np.asarray(self.meets.all(axis=1))
 
 
 def read_snapshot(
@@ -52,7 +58,7 @@ def read_snapshot(
     *,
     outcome: OutcomeSpec,
     split: SplitSpec,
-    where: str | None,
+    criteria: Mapping[str, str],
     suppress: str | None,
     express: Express,
     file: Path | None = None,
@@ -67,8 +73,10 @@ def read_snapshot(
         The source as a path.
     outcome, split : OutcomeSpec, SplitSpec
         Which column is the label, and how rows are split.
-    where, suppress : str, optional
-        Checked expressions over attributes: target criteria, and who is suppressed.
+    criteria : mapping of str to str
+        The target's, as checked expressions over attributes, by their place in the study.
+    suppress : str, optional
+        A checked expression over attributes: who is suppressed.
     express : callable
         Turns checked expressions into columns.
     file : Path, optional
@@ -88,19 +96,24 @@ def read_snapshot(
         rows = to_frame(table.order_by("row_position"))
         # Criteria are checked against the attributes alone: neither label nor split may decide who is a prospect.
         attributes = table.select("row_position", *spec.customers.attributes)
-        criteria = (("target", where, "target.where"), ("suppressed", suppress, "target.suppress.where"))
-        flags = {f"flag_{name}": express(text, attributes, place) for name, text, place in criteria if text}
+        flags = {f"meets_{i}": express(criteria[place], attributes, place) for i, place in enumerate(criteria)}
+        if suppress:
+            flags["suppressed"] = express(suppress, attributes, "target.suppress.where")
         flagged = to_frame(attributes.mutate(**flags).order_by("row_position"))
     keys = pd.DataFrame({"customer_id": rows["customer_id"], "code": np.arange(len(rows), dtype=np.int64)})
     keys["cutoff"] = pd.Series(pd.NaT, index=keys.index, dtype="datetime64[us]")
-    is_target = _mask(flagged, "flag_target" if where else None, np.ones(len(rows), dtype=bool))
-    is_suppressed = _mask(flagged, "flag_suppressed" if suppress else None, np.zeros(len(rows), dtype=bool))
+    meets = np.ones((len(rows), len(criteria)), dtype=bool)
+    for i in range(len(criteria)):
+        meets[:, i] = flagged[f"meets_{i}"].fillna(value=False)
+    is_target, is_suppressed = meets.all(axis=1), np.zeros(len(rows), dtype=bool)
+    if suppress:
+        is_suppressed = flagged["suppressed"].fillna(value=False).to_numpy(dtype=bool)
     return SnapshotRows(
         attributes=rows[[*spec.customers.attributes]],
         keys=keys,
         y=_labels(rows[f"carried_{outcome.column}"], outcome) if labelled else None,
         part=_parts(rows, split, is_target & ~is_suppressed) if labelled else None,
-        is_target=is_target,
+        meets=meets,
         is_suppressed=is_suppressed,
         facts=facts,
         warnings=warnings,
@@ -119,10 +132,6 @@ def _with_file(spec: DataSpec, file: Path) -> DataSpec:
     )
     customers = spec.customers.model_copy(update={"table": _FILE})
     return spec.model_copy(update={"tables": {**spec.tables, _FILE: table}, "customers": customers})
-
-
-def _mask(rows: pd.DataFrame, column: str | None, default: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-    return rows[column].fillna(value=False).to_numpy(dtype=bool) if column else default
 
 
 def _labels(values: pd.Series, outcome: OutcomeSpec) -> npt.NDArray[np.int8]:

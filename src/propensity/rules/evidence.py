@@ -101,7 +101,7 @@ def scorecard_table(
     check_features(scorecard, set(frame.columns))
     parts = []
     for indicator in scorecard.indicators:
-        own = lines(indicator)
+        own = lines(indicator, scorecard.share_of(indicator))
         at = line_of(indicator, frame[indicator.feature], scorecard=scorecard.scorecard)
         n = np.bincount(at, minlength=len(own))
         p = np.bincount(at, weights=np.asarray(bought, dtype=np.float64), minlength=len(own))

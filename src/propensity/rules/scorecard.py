@@ -16,7 +16,7 @@ from pydantic import Field, model_validator
 
 from propensity.errors import ConfigError
 from propensity.rules.parsing import did_you_mean
-from propensity.yaml_spec import Spec, read_yaml_spec
+from propensity.yaml_spec import Spec, read_yaml_spec, require
 
 Points = Annotated[float, Field(allow_inf_nan=False, ge=-1e6, le=1e6)]
 Array = np.ndarray[Any, np.dtype[np.float64]]
@@ -90,12 +90,41 @@ class Indicator(Spec):
         return self
 
 
+class Weights(Spec):
+    """How much current and potential value weigh against one another; only their ratio counts."""
+
+    current: float = Field(ge=0, le=1e3, allow_inf_nan=False)
+    potential: float = Field(ge=0, le=1e3, allow_inf_nan=False)
+
+    @model_validator(mode="after")
+    def _some_weight(self) -> Self:
+        if self.current + self.potential == 0:
+            raise ValueError("both weights are 0: give current or potential value some weight")
+        return self
+
+
 class Scorecard(Spec):
-    """A scorecard: its name, a sentence about it, and its indicators."""
+    """A scorecard: its name, a sentence about it, and its indicators.
+
+    With `weights` its points are the weighted mean of two sums: the points of the indicators of current value, and of
+    those of potential value. Without, all points are summed.
+    """
 
     scorecard: str = Field(min_length=1)
     about: str = ""
+    weights: Weights | None = None
     indicators: tuple[Indicator, ...] = Field(min_length=1)
+
+    def share_of(self, indicator: Indicator) -> float:
+        """What the points of an indicator are multiplied by besides its own weight: the share of its kind of value."""
+        return self.shares().get(str(indicator.kind), 1.0)
+
+    def shares(self) -> dict[str, float]:
+        """The shares of current and potential value, which add up to 1; empty without weights."""
+        if self.weights is None:
+            return {}
+        given = self.weights.model_dump()
+        return {kind: weight / sum(given.values()) for kind, weight in given.items()}
 
     @staticmethod
     def points_of(parts: int) -> float:
@@ -108,6 +137,17 @@ class Scorecard(Spec):
         twice = sorted({name for name in names if names.count(name) > 1})
         if twice:
             raise ValueError(f"two indicators are called {twice[0]!r}; give each its own name")
+        return self
+
+    @model_validator(mode="after")
+    def _kinds_for_weights(self) -> Self:
+        for position, indicator in enumerate(self.indicators):
+            require(
+                self.weights is None or indicator.kind is not None,
+                f"{indicator.name!r} has no kind, which the weights of current and potential value need: "
+                "add kind: current, or kind: potential",
+                ("indicators", position),
+            )
         return self
 
 
@@ -190,7 +230,9 @@ def _weighted_parts(scorecard: Scorecard, frame: pd.DataFrame) -> np.ndarray[Any
     parts = np.empty((len(frame), len(scorecard.indicators)), dtype=np.int64)
     for position, indicator in enumerate(scorecard.indicators):
         found = line_of(indicator, frame[indicator.feature], scorecard=scorecard.scorecard)
-        parts[:, position] = np.array([line.parts for line in lines(indicator)], dtype=np.int64)[found]
+        parts[:, position] = np.array(
+            [line.parts for line in lines(indicator, scorecard.share_of(indicator))], dtype=np.int64
+        )[found]
     return parts
 
 
@@ -214,12 +256,17 @@ class Line:
 
     @property
     def weighted(self) -> float:
-        """Points times the indicator's weight."""
+        """Points times the indicator's weight, and its kind's share."""
         return self.parts / _PARTS
 
 
-def lines(indicator: Indicator) -> list[Line]:
+def lines(indicator: Indicator, share: float = 1.0) -> list[Line]:
     """The lines of an indicator: single values, then buckets or categories, then what is missing.
+
+    Parameters
+    ----------
+    share : float
+        Multiplies the weighted points: see `Scorecard.share_of`.
 
     Examples
     --------
@@ -234,13 +281,13 @@ def lines(indicator: Indicator) -> list[Line]:
         edges = [bucket.below for bucket in indicator.buckets[:-1]]
         points = [bucket.points for bucket in indicator.buckets]
         found = [(f"{value:g}", points) for value, points in indicator.special.items()]
-        found += zip(_between(edges), points, strict=True)
+        found += zip(between(edges), points, strict=True)
     found.append(("missing", indicator.missing))
-    return [Line(label, points, round(points * indicator.weight * _PARTS)) for label, points in found]
+    return [Line(label, points, round(points * indicator.weight * share * _PARTS)) for label, points in found]
 
 
-def _between(edges: Sequence[float | None]) -> list[str]:
-    """What lies between edges, in words."""
+def between(edges: Sequence[float | None]) -> list[str]:
+    """What lies below the first of rising `edges`, between them, and from the last on, in words."""
     if not edges:
         return ["any"]
     middle = [f"{low:g} to {high:g}" for low, high in pairwise(edges)]

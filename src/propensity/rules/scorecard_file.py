@@ -38,6 +38,9 @@ def scorecard_yaml(scorecard: Scorecard, table: pd.DataFrame | None = None) -> s
     document = CommentedMap(scorecard=scorecard.scorecard)
     if scorecard.about:
         document["about"] = scorecard.about
+    if scorecard.weights:
+        document["weights"] = CommentedMap({k: _number(v) for k, v in scorecard.weights.model_dump().items()})
+        document["weights"].fa.set_flow_style()
     indicators = CommentedSeq()
     for indicator in scorecard.indicators:
         told = None if table is None else table[table["indicator"] == indicator.name]

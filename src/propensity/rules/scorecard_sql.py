@@ -46,7 +46,7 @@ def scorecard_sql(scorecard: Scorecard, *, table: str, key: str, dialect: Dialec
           ...
     FROM "matrix"
     """
-    cases = [_case(indicator) for indicator in scorecard.indicators]
+    cases = [_case(indicator, scorecard.share_of(indicator)) for indicator in scorecard.indicators]
     total = cases[0].copy()
     for case in cases[1:]:
         total = exp.Add(this=total, expression=case.copy())
@@ -62,10 +62,10 @@ def _in_points(parts: exp.Expression) -> exp.Expression:
     return exp.Div(this=whole, expression=exp.cast(exp.Literal.number(PARTS), "double"))
 
 
-def _case(indicator: Indicator) -> exp.Expression:
+def _case(indicator: Indicator, share: float) -> exp.Expression:
     """An indicator's weighted points in millionths, as a whole number."""
     column = exp.column(indicator.feature, quoted=True)
-    *own, missing = lines(indicator)
+    *own, missing = lines(indicator, share)
     case = exp.Case().when(exp.Is(this=column.copy(), expression=exp.Null()), _whole(missing.parts))
     if indicator.categories:
         *own, otherwise = own

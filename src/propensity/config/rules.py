@@ -1,0 +1,204 @@
+"""Who is asked about, what counts as buying, and the rules that marketing writes down."""
+
+import re
+from itertools import pairwise
+from typing import Annotated, Any, Literal, Self, get_args
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from propensity.config.fields import Capacity, Scalars, Share, Span, Texts
+from propensity.temporal import Duration
+from propensity.yaml_spec import Spec
+
+
+class SuppressSpec(Spec):
+    """Who is neither scored nor listed: customers with an event of these kinds, or who meet `where`."""
+
+    event: Texts = ()
+    where: str | None = None
+
+
+Market = Literal["consumer", "business", "intermediary", "government", "international"]
+
+
+class TargetSpec(Spec):
+    """The target customers: their market, and the criteria that each of them meets as of the cutoff.
+
+    A criterion is a checked expression over attributes, or over features of what a customer did and bought. `where`
+    is one criterion more, which has no name of its own.
+    """
+
+    market: Market = "consumer"
+    where: str | None = None
+    criteria: dict[str, str] = {}
+    suppress: SuppressSpec = SuppressSpec()
+
+    @property
+    def named_criteria(self) -> dict[str, str]:
+        """Name → checked expression; `where` is called by its own text."""
+        return ({self.where: self.where} if self.where else {}) | self.criteria
+
+    @property
+    def place(self) -> dict[str, str]:
+        """Where each criterion stands in the study's file, for messages."""
+        own = {name: f"target.criteria.{name}" for name in self.criteria}
+        return ({self.where: "target.where"} if self.where else {}) | own
+
+
+class MatchSpec(Spec):
+    """Products whose name matches a regular expression."""
+
+    matches: str
+
+    @field_validator("matches")
+    @classmethod
+    def _compiles(cls, value: str) -> str:
+        try:
+            re.compile(value)
+        except re.error as error:
+            raise ValueError(f"not a regular expression: {error}") from None
+        return value
+
+
+class EventOutcomeSpec(Spec):
+    """An outcome that is an event: its kind and, if need be, a checked expression over its attributes."""
+
+    kind: str
+    where: str | None = None
+
+
+def _read_product(value: Any) -> Any:
+    return [value] if isinstance(value, str) else value
+
+
+class OutcomeSpec(Spec):
+    """What counts as buying, and when: a product, an event, or the label column of a snapshot."""
+
+    product: Annotated[
+        tuple[str, ...] | MatchSpec | None,
+        BeforeValidator(_read_product, json_schema_input_type=tuple[str, ...] | str | MatchSpec | None),
+    ] = None
+    event: EventOutcomeSpec | None = None
+    column: str | None = None
+    positive: Scalars = (1, "1", "yes", "true", "True", True)
+    horizon: Span | None = None
+    gap: Span = Field(default=Duration(0, "d"), json_schema_extra={"default": "0d"})
+    reporting_lag: Span = Field(default=Duration(0, "d"), json_schema_extra={"default": "0d"})
+
+    @model_validator(mode="after")
+    def _one_outcome(self) -> Self:
+        given = [name for name in ("product", "event", "column") if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(f"name exactly one of product, event, column (found {', '.join(given) or 'none'})")
+        if self.column is None and (self.horizon is None or self.horizon.count == 0):
+            raise ValueError("a horizon is needed, such as horizon: 30d")
+        return self
+
+
+class ContactSpec(Spec):
+    """How many prospects can be contacted, what a contact costs, and what a purchase is worth (in money)."""
+
+    capacity: Capacity = 0.1
+    cost: float | None = Field(default=None, ge=0)
+    value: float | None = Field(default=None, ge=0)
+
+    def share(self, prospects: int) -> float:
+        """The capacity as a share of `prospects` (a capacity above 1 is a count of prospects)."""
+        return self.capacity if self.capacity <= 1 else min(1.0, self.capacity / max(prospects, 1))
+
+
+class PointsSpec(Spec):
+    """The scale of points: `reference_points` at `reference_odds`, and `pdo` points double the odds."""
+
+    pdo: float = Field(default=20, gt=0)
+    reference_points: float = 600
+    reference_odds: float = Field(default=1 / 19, gt=0)
+
+
+class SingleIndicatorSpec(Spec):
+    """The feature that the single-indicator baseline ranks on; without one, the best on train is taken."""
+
+    feature: str | None = None
+
+
+class ListSpec(Spec):
+    """Who is on a prospect list: all prospects, or only those that pass the study's qualification."""
+
+    qualified_only: bool = False
+
+
+class FixedScale(Spec):
+    """A scale from `low`, which counts 0, to `high`, which counts 1; values beyond count as the nearer end."""
+
+    low: float
+    high: float
+
+    @model_validator(mode="after")
+    def _has_length(self) -> Self:
+        if self.low == self.high:
+            raise ValueError("'low' and 'high' are the same: a scale needs a length")
+        return self
+
+
+class PyramidIndicatorSpec(Spec):
+    """One indicator of a value pyramid, brought to 0 to 1 by its scale.
+
+    `rank` is the share of prospects with a lower value, `range` the place between the lowest and the highest value;
+    `missing` (0 to 1) is for prospects without a value.
+    """
+
+    feature: str = Field(min_length=1)
+    weight: float = Field(default=1.0, gt=0, allow_inf_nan=False)
+    scale: Literal["rank", "range"] | FixedScale = "rank"
+    missing: float = Field(default=0.0, ge=0, le=1)
+
+
+class PyramidSpec(Spec):
+    """A value pyramid: the weighted mean of its indicators, and its tiers from the top.
+
+    Tiers have either `shares` of the prospects, or `cut_offs`: the value (0 to 100) from which a tier begins.
+    """
+
+    indicators: tuple[PyramidIndicatorSpec, ...] = Field(min_length=1)
+    shares: dict[str, Share] = {}
+    cut_offs: dict[str, float] = {}
+
+    @property
+    def tiers(self) -> tuple[str, ...]:
+        """Names of the tiers, the top first."""
+        return tuple(self.shares or self.cut_offs)
+
+    @model_validator(mode="after")
+    def _tiers_cover_all(self) -> Self:
+        if bool(self.shares) == bool(self.cut_offs):
+            raise ValueError("name the tiers with either 'shares' or 'cut_offs', the top first")
+        if len(self.tiers) < 2:
+            raise ValueError("a pyramid has two tiers or more")
+        if self.shares and abs(sum(self.shares.values()) - 1) > 1e-9:
+            raise ValueError(f"the tiers' shares add up to {sum(self.shares.values()):.0%}, not to 100 %")
+        edges = list(self.cut_offs.values())
+        if edges and (edges[-1] != 0 or any(low >= high for high, low in pairwise(edges))):
+            raise ValueError("cut_offs fall from the top tier to the last, which begins at 0")
+        return self
+
+
+Barrier = Literal["cost", "time", "need", "supplier"]
+Aim = Literal["committed", "immediate"]
+AvatarPart = Literal[
+    "demographics",
+    "goals and values",
+    "information sources",
+    "problems and challenges",
+    "barriers and role",
+    "go",
+    "like",
+    "do",
+]
+AVATAR_PARTS: tuple[AvatarPart, ...] = get_args(AvatarPart)
+"""The five parts of an avatar, and what answers the three questions about behaviour."""
+
+
+class FittedScorecardSpec(Spec):
+    """What a scorecard that is learnt from data must respect: whether points rise or fall with a feature's value."""
+
+    directions: dict[str, Literal["rising", "falling"]] = {}

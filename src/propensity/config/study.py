@@ -1,0 +1,295 @@
+"""One question as a frozen, typed spec, and how a YAML file becomes one."""
+
+import os
+from datetime import datetime
+from hashlib import sha256
+from pathlib import Path
+from typing import Any, Literal, Self
+from zoneinfo import ZoneInfo
+
+from pydantic import Field, model_validator
+from pydantic.json_schema import SkipJsonSchema
+
+from propensity.config.data import DataSpec, Trait
+from propensity.config.fields import Texts
+from propensity.config.rules import (
+    Aim,
+    AvatarPart,
+    Barrier,
+    ContactSpec,
+    FittedScorecardSpec,
+    ListSpec,
+    Market,
+    OutcomeSpec,
+    PointsSpec,
+    PyramidSpec,
+    SingleIndicatorSpec,
+    TargetSpec,
+)
+from propensity.config.samples import EVENT_MEASURES, VALUE_MEASURES, CutoffRange, CutoffsSpec, FeaturesSpec, SplitSpec
+from propensity.temporal import label_window, maturity, to_instant
+from propensity.yaml_spec import Spec, read_yaml_spec, require
+
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
+ModelName = Literal["single_indicator", "scorecard", "fitted_scorecard", "logistic", "lightgbm", "blend"]
+DEFAULT_MODELS: tuple[ModelName, ...] = ("single_indicator", "scorecard", "logistic", "lightgbm", "blend")
+
+
+_MARKET_NEEDS: dict[Market, tuple[tuple[Trait, ...], ...]] = {
+    "consumer": (("age", "gender", "income", "interests", "occupation", "household", "location"),),
+    "business": (("industry", "services"), ("turnover", "employees"), ("job title", "ownership")),
+    "intermediary": (("industry", "services", "turnover", "employees", "location"),),
+    "government": (("ownership", "services", "industry"), ("location",)),
+    "international": (("location",),),
+}
+"""What attributes must tell of the customers of a market: one trait of each group."""
+
+
+class TrackingSpec(Spec):
+    """Where MLflow keeps the runs; the experiment defaults to the study's name."""
+
+    uri: str = "sqlite:///mlflow.db"
+    experiment: str | None = None
+
+
+class Study(Spec):
+    """One question: who of the target customers will buy what within which time."""
+
+    study: str = Field(pattern=_NAME)
+    about: str | None = None
+    simulated: bool = False
+    seed: int = Field(default=0, ge=0, lt=2**31)
+    data: DataSpec
+    target: TargetSpec = TargetSpec()
+    outcome: OutcomeSpec
+    cutoffs: CutoffsSpec | None = None
+    split: SplitSpec | None = None
+    features: FeaturesSpec = FeaturesSpec()
+    single_indicator: SingleIndicatorSpec = SingleIndicatorSpec()
+    scorecard: str | None = None
+    fitted_scorecard: FittedScorecardSpec = FittedScorecardSpec()
+    stages: dict[str, str] | None = None
+    segments: dict[str, str] = {}
+    qualification: dict[str, str] = {}
+    pyramids: dict[str, PyramidSpec] = {}
+    barriers: dict[Barrier, str] = {}
+    approach: dict[Aim, str] = {}
+    channels: dict[str, str] = {}
+    avatar: dict[AvatarPart, Texts] = {}
+    listing: ListSpec = Field(default=ListSpec(), alias="list")
+    models: tuple[ModelName, ...] = DEFAULT_MODELS
+    contact: ContactSpec = ContactSpec()
+    points: PointsSpec = PointsSpec()
+    tracking: TrackingSpec = TrackingSpec()
+    path: SkipJsonSchema[Path] = Field(default=Path("study.yaml"), exclude=True)
+
+    @property
+    def is_snapshot(self) -> bool:
+        """Whether the study stands on one flat table with a ready label."""
+        return self.outcome.column is not None
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The study's time zone."""
+        return self.data.zone
+
+    @property
+    def source_path(self) -> Path:
+        """The source as a path, relative to the study's file."""
+        return resolve_path(self.data.source, beside=self.path)
+
+    def cutoff_instants(self) -> dict[str, list[datetime]]:
+        """Instants in UTC of the cutoffs by split: train, validation, test (a snapshot has none)."""
+        if self.cutoffs is None:
+            return {}
+        train = self.cutoffs.train
+        if isinstance(train, CutoffRange):
+            instants, steps = [to_instant(train.first, zone=self.zone)], 0
+            last = to_instant(train.last, zone=self.zone)
+            while (following := train.every.after(instants[0], zone=self.zone, times=steps + 1)) <= last:
+                instants, steps = [*instants, following], steps + 1
+        else:
+            instants = sorted(to_instant(day, zone=self.zone) for day in train)
+        return {
+            "train": instants,
+            "validation": [to_instant(self.cutoffs.validation, zone=self.zone)],
+            "test": [to_instant(self.cutoffs.test, zone=self.zone)],
+        }
+
+    def label_window_end(self, cutoff: datetime) -> datetime:
+        """The end of the cutoff's label window."""
+        assert self.outcome.horizon is not None  # noqa: S101 - the outcome's own check
+        return label_window(cutoff, gap=self.outcome.gap, horizon=self.outcome.horizon, zone=self.zone).end
+
+    def matures_at(self, cutoff: datetime) -> datetime:
+        """When the cutoff's labels are known: its label window's end plus the reporting lag."""
+        assert self.outcome.horizon is not None  # noqa: S101 - the outcome's own check
+        outcome = self.outcome
+        return maturity(
+            cutoff, gap=outcome.gap, horizon=self.outcome.horizon, reporting_lag=outcome.reporting_lag, zone=self.zone
+        )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_path(cls, given: Any) -> Any:
+        """`path` is filled in by `load_study`; in a file it is an unknown key."""
+        if isinstance(given, dict):
+            require("path" not in given, "unknown key 'path' in the study; remove it", ("path",))
+        return given
+
+    @model_validator(mode="after")
+    def _snapshot_or_temporal(self) -> Self:
+        if self.is_snapshot:
+            require(self.split is not None, "a snapshot study (outcome: column) needs a split", ("split",))
+            require(self.cutoffs is None, "a snapshot study has no cutoffs: remove them", ("cutoffs",))
+            require(
+                self.data.events is None and self.data.purchases is None,
+                "a snapshot study has neither events nor purchases: remove them",
+                ("data",),
+            )
+            for name, attribute in self.data.customers.attributes.items():
+                require(
+                    attribute.type != "date",
+                    f"a snapshot has no cutoff to count from, so that the date '{name}' cannot become an age: give the "
+                    "age or the days as a number, or leave it out",
+                    ("data", "customers", "attributes", name),
+                )
+        else:
+            require(self.cutoffs is not None, "cutoffs are needed: train, validation and test", ("cutoffs",))
+            require(self.split is None, "split is for snapshots (outcome: column): remove it", ("split",))
+            require(self.data.customers.key is not None, "the customers' key is needed", ("data", "customers"))
+            require(
+                self.outcome.product is None or self.data.purchases is not None,
+                "an outcome that is a product needs purchases",
+                ("outcome",),
+            )
+            require(
+                self.outcome.event is None or self.data.events is not None,
+                "an outcome that is an event needs events",
+                ("outcome",),
+            )
+            require(
+                self.data.customers.known_from != "first_purchase" or self.data.purchases is not None,
+                "known_from: first_purchase needs purchases",
+                ("data", "customers", "known_from"),
+            )
+            self._check_cutoffs()
+        return self
+
+    @model_validator(mode="after")
+    def _features_fit(self) -> Self:
+        roles = {"events": self.data.events, "purchases": self.data.purchases}
+        attributes = {name for role in roles.values() if role for name in role.attributes}
+        for name in self.features.cross:
+            require(name in attributes, f"'{name}' is no attribute of events or purchases", ("features", "cross"))
+        columns = {
+            "events": ("value", self.data.events and self.data.events.value),
+            "purchases": ("amount", self.data.purchases and self.data.purchases.amount),
+        }
+        for name, (column, given) in columns.items():
+            wanted = getattr(self.features, name)
+            if name in self.features.model_fields_set and roles[name] and not given and wanted != EVENT_MEASURES:
+                for measure in VALUE_MEASURES:
+                    require(
+                        measure not in wanted,
+                        f"'{measure}' of {name} needs their {column}: name its column under data.{name}.{column}",
+                        ("features", name),
+                    )
+        require(
+            not (self.is_snapshot and self.features.custom), "a snapshot has no custom features", ("features", "custom")
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _market_is_described(self) -> Self:
+        if "market" not in self.target.model_fields_set:
+            return self
+        market = self.target.market
+        told = {attribute.trait(name) for name, attribute in self.data.customers.attributes.items()}
+        lacking = [" or ".join(traits) for traits in _MARKET_NEEDS[market] if not told.intersection(traits)]
+        require(
+            not lacking,
+            f"the {market} market needs attributes that tell of {', and of '.join(lacking)}: declare them under "
+            "data.customers.attributes, or say what one tells there, such as describes: "
+            f"{_MARKET_NEEDS[market][0][0]}",
+            ("target", "market"),
+        )
+        return self
+
+    @model_validator(mode="after")
+    def _qualification_is_there(self) -> Self:
+        only = self.listing.qualified_only
+        require(self.qualification or not only, "qualified_only needs rules: add a qualification", ("list",))
+        return self
+
+    @model_validator(mode="after")
+    def _models_fit(self) -> Self:
+        require("scorecard" not in self.models or self.scorecard is not None, _NO_SCORECARD, ("models",))
+        if "blend" in self.models:
+            both = {"logistic", "lightgbm"} <= set(self.models)
+            require(both, "a blend needs logistic and lightgbm beside it", ("models",))
+        require(len(set(self.models)) == len(self.models) and self.models, "name each model once", ("models",))
+        return self
+
+    def _check_cutoffs(self) -> None:
+        """That cutoffs go forward in time, with the embargo between the splits."""
+        cutoffs = self.cutoff_instants()
+        train = cutoffs["train"]
+        require(bool(train), "name at least one train cutoff", ("cutoffs", "train"))
+        require(len(set(train)) == len(train), "name each train cutoff once", ("cutoffs", "train"))
+        if self.cutoffs and isinstance(self.cutoffs.train, CutoffRange):
+            last = to_instant(self.cutoffs.train.last, zone=self.zone)
+            require(train[0] <= last, "the first train cutoff comes after the last", ("cutoffs", "train", "last"))
+        for earlier, later in (("train", "validation"), ("validation", "test")):
+            end, start = self.matures_at(cutoffs[earlier][-1]), cutoffs[later][0]
+            require(
+                end <= start,
+                f"embargo: the labels of the last {earlier} cutoff ({cutoffs[earlier][-1]:%Y-%m-%d}) are known from "
+                f"{end:%Y-%m-%d %H:%M} (label window and reporting lag), after the {later} cutoff "
+                f"({start:%Y-%m-%d %H:%M}). Choose a {later} cutoff of {end:%Y-%m-%d} or later",
+                ("cutoffs", later),
+            )
+
+
+_NO_SCORECARD = "the model 'scorecard' needs a scorecard file: add scorecard: PATH, or leave the model out"
+
+
+def load_study(path: str | Path) -> Study:
+    """Load and check a study's YAML file.
+
+    Parameters
+    ----------
+    path : str or Path
+        The study's file; paths inside it are relative to its folder.
+
+    Returns
+    -------
+    Study
+        The frozen specification.
+
+    Raises
+    ------
+    ConfigError
+        When something in the file is wrong, with file, line, what was found and what is expected.
+    """
+    file = Path(path).absolute()
+    return read_yaml_spec(file, Study).model_copy(update={"path": file})
+
+
+def resolve_path(text: str, *, beside: Path) -> Path:
+    """A path of a study: absolute, or relative to the folder of the file `beside`."""
+    return Path(os.path.normpath(beside.parent / Path(text).expanduser()))
+
+
+def fingerprint(study: Study) -> str:
+    """A hash of everything that a study says (a SHA-256, the first 16 hexadecimal digits)."""
+    return sha256(study.model_dump_json().encode()).hexdigest()[:16]
+
+
+def meaning_fingerprint(study: Study) -> str:
+    """A hash of what a model depends on: the roles' meaning, target, outcome and features, not where the data is."""
+    roles = study.data.model_dump_json(
+        exclude={"source", "engine", "memory_limit", "csv", "max_unreadable", "max_unseen", "recorded_until"}
+    )
+    parts = [roles, study.target.model_dump_json(), study.outcome.model_dump_json(), study.features.model_dump_json()]
+    return sha256("\n".join(parts).encode()).hexdigest()[:16]
