@@ -48,13 +48,16 @@ from propensity.results import (
     TrainResult,
     funnel_table,
 )
+from propensity.rules.approach import check_tags
 from propensity.rules.expressions import did_you_mean, parse_expression
+from propensity.rules.pyramid import check_pyramids
 from propensity.rules.qualification import check_qualification
 from propensity.rules.scorecard import Scorecard, check_features, load_scorecard
 from propensity.rules.stages import StageRules, default_rules, stage_rules
 from propensity.run_folder import Material, track_run, write_run
 from propensity.samples import (
     Samples,
+    behaviour_columns,
     draw_labelled,
     express,
     labelled_rows,
@@ -283,11 +286,19 @@ def named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
     if study.single_indicator.feature:
         named.append(study.single_indicator.feature)
     check_qualification(study.qualification, columns=None, where="qualification")
-    rules = {"stages": study.stages or {}, "segments": study.segments, "qualification": study.qualification}
+    tags: dict[str, Mapping[Any, str]] = {
+        "barriers": study.barriers,
+        "approach": study.approach,
+        "channels": study.channels,
+    }
+    check_tags(tags, columns=None)
+    rules = {"stages": study.stages or {}, "segments": study.segments, "qualification": study.qualification, **tags}
     for place, texts in rules.items():
         for name, text in texts.items():
             named += sorted(parse_expression(text, columns=None, where=f"{place}.{name}").columns)
-    return named
+    named += [indicator.feature for pyramid in study.pyramids.values() for indicator in pyramid.indicators]
+    named += [feature for features in study.avatar.values() for feature in features]
+    return [*named, *sorted(behaviour_columns(study))]
 
 
 def labelled_samples(study: Study, *, always: Sequence[str], now: datetime, progress: Progress) -> Samples:
@@ -320,9 +331,16 @@ def _train(
             f"single_indicator.feature: no feature '{indicator}'. {did_you_mean(indicator, samples.plan.names)} "
             "List them: propensity features STUDY."
         )
-    check_qualification(study.qualification, columns=samples.plan.names, where="qualification")
+    _check_rules(study, samples.plan)
     stages = _stages(study, samples.plan, kinds)
     return train_study(study, samples, scorecard=scorecard, stages=stages, about=about, progress=progress)
+
+
+def _check_rules(study: Study, plan: FeaturePlan) -> None:
+    """Raise ConfigError where the study's rules name features that there are not."""
+    check_qualification(study.qualification, columns=plan.names, where="qualification")
+    check_tags({"barriers": study.barriers, "approach": study.approach, "channels": study.channels}, columns=plan.names)
+    check_pyramids(study.pyramids, columns=plan.names)
 
 
 def _stages(study: Study, plan: FeaturePlan, kinds: list[str] | None) -> StageRules | None:
@@ -425,7 +443,7 @@ def score(
         where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=tracking_uri)
         bundle = load_bundle(where)
     _require_fit(study, bundle, where)
-    check_qualification(study.qualification, columns=bundle.plan.names, where="qualification")
+    _check_rules(study, bundle.plan)
     if study.is_snapshot:
         if data is None:
             raise InputError("--data: a snapshot study scores the rows of a file. Name it: --data FILE.")

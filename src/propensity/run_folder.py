@@ -14,6 +14,7 @@ from propensity.cohort import FunnelStep
 from propensity.config import Study, fingerprint
 from propensity.features.matrix import Frame
 from propensity.files import to_json, write_list
+from propensity.marketing import marketing_tables
 from propensity.report import write_report
 from propensity.results import funnel_table, metrics_table
 from propensity.rules.qualification import qualification_counts
@@ -76,6 +77,7 @@ def write_run(
     ranked = ranked_list(study, training.bundle, frame)
     listing = list_manifest(study, training.bundle, ranked, steps, as_of, frame)
     product = describe_product(study)
+    tables = marketing_tables(study, training, frame, as_of=as_of)
     report, figures = build_report(
         study,
         training,
@@ -93,6 +95,7 @@ def write_run(
         product=product,
         list_funnel=funnel_entry("list", as_of, steps, None, study=study),
         qualification=qualification_table(study, training, frame),
+        marketing=tables,
     )
     metrics = {
         "study": study.study,
@@ -123,8 +126,8 @@ def write_run(
     }
     documents = {"metrics": metrics, "funnel": report["funnel"], "manifest": manifest, "report": report}
     documents["features"] = training.bundle.plan.catalogue()
-    if report["qualification"]:
-        documents["qualification"] = report["qualification"]
+    told = {"qualification": report["qualification"], **tables}
+    documents |= {name: table for name, table in told.items() if table and name != "criteria"}
     for name, document in documents.items():
         (work / f"{name}.json").write_text(to_json(document), encoding="utf-8")
     (work / "study.yaml").write_bytes(study.path.read_bytes())

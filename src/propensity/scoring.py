@@ -20,6 +20,8 @@ from propensity.errors import DataError
 from propensity.explain.contributions import contributions, to_points
 from propensity.explain.reasons import top_reasons
 from propensity.features.matrix import Frame
+from propensity.rules.approach import tag
+from propensity.rules.pyramid import pyramid_values, tiers
 from propensity.rules.qualification import FAIL, PASS, UNKNOWN, open_questions, qualify
 from propensity.temporal import format_instant
 
@@ -40,6 +42,7 @@ def rank_prospects(
     model_name: str,
     model_version: str,
     answers: pd.DataFrame | None = None,
+    tags: pd.DataFrame | None = None,
 ) -> pd.DataFrame:
     """The prospect list.
 
@@ -55,6 +58,8 @@ def rank_prospects(
         With cost and value given, ``expected_profit`` (money) is listed.
     answers : DataFrame, n rows, optional
         From `propensity.rules.qualification.qualify`: ``qualification`` is listed, and what does not pass beside it.
+    tags : DataFrame, n rows, optional
+        Columns that are listed as they are: ``barrier``, ``approach``, ``channel``, and a tier for each pyramid.
 
     Returns
     -------
@@ -87,6 +92,8 @@ def rank_prospects(
         own = answers.iloc[order].reset_index(drop=True)
         listed["qualification"] = own["qualification"]
         listed["not_qualified_by"] = open_questions(own)
+    if tags is not None:
+        listed = pd.concat([listed, tags.iloc[order].reset_index(drop=True)], axis=1)
     if contact.cost is not None and contact.value is not None:
         listed["expected_profit"] = probability * contact.value - contact.cost
     return listed
@@ -102,6 +109,7 @@ def ranked_list(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame:
     """
     name = f"{bundle.about['study']}/{bundle.about['model']}"
     answers = qualification_answers(study, bundle, frame)
+    tags = list_tags(study, bundle, frame)
     if answers is not None and study.listing.qualified_only:
         passes = (answers["qualification"] == PASS).to_numpy()
         if not passes.any():
@@ -109,7 +117,7 @@ def ranked_list(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame:
                 f"list: none of {len(frame):,} prospects passes the qualification ({_refused(answers)}). Change its "
                 "rules, or list all: list: {qualified_only: false}."
             )
-        frame, answers = frame.take(passes), answers[passes]
+        frame, answers, tags = frame.take(passes), answers[passes], tags[passes]
     return rank_prospects(
         bundle,
         frame.X,
@@ -118,7 +126,19 @@ def ranked_list(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame:
         model_name=name,
         model_version=str(bundle.about["run"]),
         answers=answers,
+        tags=tags,
     )
+
+
+def list_tags(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame:
+    """How to approach each prospect, and its tier in each pyramid (``tier_<name>``), where the study declares them.
+
+    Tiers are among all prospects, qualified or not.
+    """
+    decoded = bundle.decoded(frame.X)
+    own = {f"tier_{name}": tiers(pyramid_values(decoded, p), p) for name, p in study.pyramids.items()}
+    tagged = tag(decoded, barriers=study.barriers, approach=study.approach, channels=study.channels)
+    return tagged.assign(**own)
 
 
 def qualification_answers(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame | None:

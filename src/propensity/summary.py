@@ -141,6 +141,7 @@ def build_report(
     product: str,
     list_funnel: Mapping[str, Any],
     qualification: Sequence[Mapping[str, Any]],
+    marketing: Mapping[str, Any],
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Everything that the report shows, and SHAP's plots as files of their own.
 
@@ -152,6 +153,8 @@ def build_report(
         Feature rows in the list's order.
     qualification : sequence of mapping
         How many prospects pass each question, and how they turned out; empty where the study asks none.
+    marketing : mapping
+        From `propensity.marketing.marketing_tables`.
     """
     evaluation, bundle = training.evaluation, training.bundle
     importance, figures = feature_importance(bundle, X, seed=study.seed)
@@ -192,6 +195,7 @@ def build_report(
         },
         "funnel": [*training.samples.funnels, list_funnel],
         "qualification": list(qualification),
+        **marketing,
         "models": evaluation.metrics,
         "comparisons": evaluation.comparisons,
         "curves": curves(evaluation.predictions, names),

@@ -55,6 +55,10 @@ GENDERS = ("female", "male", "other")
 INDUSTRIES = ("services", "trade", "construction", "manufacturing", "hospitality", "agriculture")
 OWNERSHIPS = ("private", "state", "cooperative")
 JOB_TITLES = ("owner", "manager", "employee")
+GOALS = ("price", "security", "service", "convenience", "sustainability")
+INTERESTS = ("home_and_garden", "travel", "sports", "culture", "technology")
+CHALLENGES = ("cost", "time", "choice", "paperwork", "nothing")
+ROLES = ("decides_alone", "decides_with_others", "prepares", "uses")
 COMPETITORS = ("Alder Mutual", "Brightwater", "Castellan", "Dunmore Direct")
 
 _MEAN_PRICES = np.array([380.0, 520.0, 75.0, 610.0, 190.0, 840.0])
@@ -173,7 +177,45 @@ def draw_people(count: int, *, periods: int, rng: np.random.Generator) -> People
         **_draw_firms(business, rng),
     }
     digital = np.clip(rng.beta(4, 2, count) - 0.004 * (np.nan_to_num(recorded["age"], nan=45) - 40), 0.05, 0.98)
-    return People(registered, recorded, activity, digital, rng.beta(1.6, 3.0, count))
+    openness = rng.beta(1.6, 3.0, count)
+    recorded |= _ask(recorded, digital, openness, _survey_rng(rng))
+    return People(registered, recorded, activity, digital, openness)
+
+
+def _survey_rng(rng: np.random.Generator) -> np.random.Generator:
+    """A source of draws of the survey's own: with or without it the market is the same."""
+    seeds = rng.bit_generator.seed_seq
+    assert isinstance(seeds, np.random.SeedSequence)  # noqa: S101 - what `default_rng` makes
+    return np.random.default_rng(np.random.SeedSequence(seeds.entropy, spawn_key=(*seeds.spawn_key, 2**31)))
+
+
+def _ask(recorded: dict[str, Any], digital: Floats, openness: Floats, rng: np.random.Generator) -> dict[str, Any]:
+    """A survey that half of the customers answer: what matters to them, what they like, what is hard, who decides."""
+    business = recorded["business"]
+    n = len(business)
+    answers = rng.random(n) < 0.4 + 0.5 * openness
+    age, owner = np.nan_to_num(recorded["age"], nan=42.0), recorded["home_owner"] == 1
+    pay = np.nan_to_num(recorded["income"], nan=31e3) / 31e3
+    household = np.nan_to_num(recorded["household_size"], nan=2.0)
+    small, nobody = np.nan_to_num(recorded["employees"], nan=10.0) < 12, np.zeros(n)
+
+    def choose(*pulls: Floats | float) -> Integers:
+        """One answer each: the stronger its pull (log-odds), the likelier."""
+        strength = np.stack([np.broadcast_to(pull, n) for pull in pulls]) + rng.gumbel(size=(len(pulls), n))
+        return np.where(answers, strength.argmax(axis=0), -1)
+
+    goal = choose(
+        1.2 - pay, 0.9 * owner + 0.3 * (household >= 3), 0.03 * (age - 45), 1.5 * digital - 0.8, -0.03 * (age - 35)
+    )
+    interest = choose(1.2 * owner, 0.6 * pay - 0.6, -0.03 * (age - 40), 0.02 * (age - 45), 1.4 * digital - 0.9)
+    challenge = choose(
+        1.4 - 1.1 * pay, 0.4 * (household >= 3) + 0.5 * business, 0.9 * digital - 0.4, 0.025 * (age - 40), -0.4
+    )
+    alone = np.where(business, 1.5 * (recorded["job_title"] == 0) - 1.0, 1.2 * (household < 2) - 0.2)
+    role = choose(
+        alone, np.where(business, 0.6 * small, 0.8 * (household >= 2)), np.where(business, 0.4, -0.8), nobody - 0.6
+    )
+    return {"goal": goal, "interest": np.where(business, -1, interest), "challenge": challenge, "decision_role": role}
 
 
 def _draw_persons(business: Flags, activity: Floats, rng: np.random.Generator) -> dict[str, Any]:

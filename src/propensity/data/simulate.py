@@ -348,6 +348,10 @@ def _customers_table(names: npt.NDArray[np.str_], people: People) -> pa.Table:
             "turnover": _numbers(seen["turnover"], pa.float64()),
             "ownership": _labels(seen["ownership"], market.OWNERSHIPS),
             "job_title": _labels(seen["job_title"], market.JOB_TITLES),
+            "goal": _labels(seen["goal"], market.GOALS),
+            "interest": _labels(seen["interest"], market.INTERESTS),
+            "challenge": _labels(seen["challenge"], market.CHALLENGES),
+            "decision_role": _labels(seen["decision_role"], market.ROLES),
         }
     )
 
@@ -419,7 +423,8 @@ def _readme(customers: int, seed: int, periods: int) -> str:
 Written by: propensity simulate --customers {customers}  (seed {seed}, {periods} periods of {PERIOD_DAYS} days from
 {START} to {market.cutoff_day(periods)})
 
-customers.parquet   one row per customer, private persons and businesses
+customers.parquet   one row per customer, private persons and businesses; goal, interest, challenge and decision_role
+                    are answers to a survey that about half of them gave
 events.parquet      what customers did, and the e-mails that were sent to them; available_at: when it became known
 purchases.parquet   what customers bought, by product; an amount below zero is a cancellation
 contracts.parquet   contracts with competitors, in detail (their starts are events of kind competitor_contract)

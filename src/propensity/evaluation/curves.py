@@ -152,15 +152,15 @@ def _bin(number: int, n: int, promised: float, positive: float) -> dict[str, Any
     }
 
 
-def wilson_interval(positives: float, n: int, level: float = 0.95) -> tuple[float, float]:
+def wilson_interval(positives: float, n: float, level: float = 0.95) -> tuple[float, float]:
     """Give Wilson's score interval of a share (https://doi.org/10.1080/01621459.1927.10502953).
 
     Parameters
     ----------
     positives : float
         Positive rows, 0 to n.
-    n : int
-        Rows, at least 1.
+    n : float
+        Rows, above 0; a fraction where rows count in part.
     level : float, default=0.95
         Level of the interval.
 

@@ -1,6 +1,7 @@
 """How to approach a prospect: the barrier that likely keeps it from buying, the aim, and the channel it responds to."""
 
 from collections.abc import Collection, Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -11,7 +12,7 @@ from propensity.rules.segments import first_match
 TAGS = ("barrier", "approach", "channel")
 
 
-def check_tags(tags: Mapping[str, Mapping[str, str]], *, columns: Collection[str] | None) -> None:
+def check_tags(tags: Mapping[str, Mapping[Any, str]], *, columns: Collection[str] | None) -> None:
     """Raise ConfigError unless every rule is a condition over features that there are.
 
     Parameters
@@ -28,7 +29,7 @@ def check_tags(tags: Mapping[str, Mapping[str, str]], *, columns: Collection[str
 
 
 def tag(
-    frame: pd.DataFrame, *, barriers: Mapping[str, str], approach: Mapping[str, str], channels: Mapping[str, str]
+    frame: pd.DataFrame, *, barriers: Mapping[Any, str], approach: Mapping[Any, str], channels: Mapping[Any, str]
 ) -> pd.DataFrame:
     """Each prospect's likely barrier, engagement aim and channel.
 

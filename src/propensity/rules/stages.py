@@ -153,6 +153,47 @@ def buying_stage(frame: pd.DataFrame, rules: StageRules) -> pd.Series:
     return pd.Series(stages, index=frame.index, name="buying_stage", dtype=object)
 
 
+NEW, BOUGHT, GONE = "new prospect", "bought", "no longer a prospect"
+
+
+def stage_transitions(earlier: pd.Series, later: pd.Series, bought: Collection[Any]) -> pd.DataFrame:
+    """Who moved from which stage to which between two cutoffs.
+
+    Parameters
+    ----------
+    earlier, later : Series of str
+        The buying stage of each prospect at either cutoff, by customer.
+    bought : collection
+        Customers of `earlier` who have bought since.
+
+    Returns
+    -------
+    DataFrame, a row for each move that somebody made
+        ``from`` (a stage, or ``new prospect``), ``to`` (a stage, ``bought`` or ``no longer a prospect``: outside the
+        target or suppressed), ``customers`` and ``share`` of those with the same ``from``.
+
+    Examples
+    --------
+    >>> before = pd.Series({"a": "unaware", "b": "searching", "c": "searching"})
+    >>> after = pd.Series({"a": "unaware", "b": "comparing", "d": "unaware"})
+    >>> stage_transitions(before, after, ["c"])
+               from         to  customers  share
+    0       unaware    unaware          1    1.0
+    1     searching  comparing          1    0.5
+    2     searching     bought          1    0.5
+    3  new prospect    unaware          1    1.0
+    """
+    customers = earlier.index.union(later.index)
+    gone = np.where(customers.isin(list(bought)), BOUGHT, GONE)
+    moves = pd.DataFrame({"from": earlier.reindex(customers).fillna(NEW), "to": later.reindex(customers)})
+    moves["to"] = moves["to"].where(moves["to"].notna(), gone)
+    counted = moves.groupby(["from", "to"], observed=True).size().rename("customers").reset_index()
+    rank = {name: place for place, name in enumerate((*STAGES, NEW, BOUGHT, GONE))}
+    counted = counted.sort_values(["from", "to"], key=lambda column: column.map(rank), ignore_index=True)
+    counted["share"] = counted["customers"] / counted.groupby("from")["customers"].transform("sum")
+    return counted
+
+
 def _words(name: str) -> list[str]:
     return re.findall(r"[a-z]+", re.sub(r"(?<=[a-z])(?=[A-Z])", " ", name).lower())
 
