@@ -1,8 +1,8 @@
 """Which target customers who have never bought this product will buy it next, how sure are we, and why?
 
-``import propensity as pp`` gives `load_study`, `check`, `audit`, `feature_catalogue`, `write_matrix`, `train`, `score`,
-`explain`, `load_bundle`, `show_scorecard`, `explain_scorecard`, `fit_scorecard` and `scorecard_sql`; each imports what
-it needs when it is first used.
+``import propensity as pp`` gives `load_study`, `check`, `audit`, `classify`, `feature_catalogue`, `write_matrix`,
+`train`, `score`, `explain`, `load_bundle`, `show_scorecard`, `explain_scorecard`, `fit_scorecard` and `scorecard_sql`;
+each imports what it needs when it is first used.
 """
 
 import sys
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from propensity.api import (
         audit,
         check,
+        classify,
         explain,
         explain_scorecard,
         feature_catalogue,
@@ -32,6 +33,7 @@ __all__ = [
     "__version__",
     "audit",
     "check",
+    "classify",
     "explain",
     "explain_scorecard",
     "feature_catalogue",

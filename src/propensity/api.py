@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from propensity.results import (
         AuditResult,
         CheckResult,
+        Classification,
         CustomerExplanation,
         MatrixResult,
         ScorecardLines,
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
 __all__ = [
     "audit",
     "check",
+    "classify",
     "explain",
     "explain_scorecard",
     "feature_catalogue",
@@ -117,6 +119,57 @@ def audit(
         model=model,
         runs=Path(runs) if runs is not None else None,
         tracking_uri=tracking_uri,
+        today=datetime.now(UTC),
+        progress=progress,
+    )
+
+
+def classify(
+    study: StudyLike,
+    *,
+    as_of: date | datetime | str,
+    since: date | datetime | str | None = None,
+    model: str | None = None,
+    runs: str | Path | None = None,
+    tracking_uri: str | None = None,
+    out: str | Path | None = None,
+    progress: "Progress" = _quiet,
+) -> "Classification":
+    """Divide the target customers as of a date: ever and never purchased, segments, buying stages, and moves.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    as_of : date, datetime or str
+        The cutoff: only rows before it count.
+    since : date, datetime or str, optional
+        An earlier cutoff, to tell who moved from which buying stage to which.
+    model, runs, tracking_uri
+        Whose features and stages count, as in `score`; default the study's latest run.
+    out : str or Path, optional
+        Where to write every prospect with its groups (``.parquet`` or ``.csv``).
+    progress : callable, optional
+        Told what is being done.
+
+    Returns
+    -------
+    Classification
+        ``customers``, ``groups`` and ``transitions`` as DataFrames.
+    """
+    from propensity import classification
+
+    loaded = _study(study)
+    at = _instant(as_of, loaded)
+    assert at is not None  # noqa: S101 - a date was given
+    return classification.classify(
+        loaded,
+        at=at,
+        since=_instant(since, loaded),
+        model=model,
+        runs=Path(runs) if runs is not None else None,
+        tracking_uri=tracking_uri,
+        out=Path(out) if out is not None else None,
         today=datetime.now(UTC),
         progress=progress,
     )

@@ -325,6 +325,48 @@ def _show_explanation(result: "CustomerExplanation") -> None:
         show_table(result.scorecard, title=f"Scorecard: {result.scorecard['points'].sum():g} points")
 
 
+@app.command()
+def classify(
+    study: StudyPath,
+    as_of: Annotated[str, typer.Option("--as-of", help="The cutoff, such as 2025-09-01: only rows before it count.")],
+    since: Annotated[str | None, typer.Option(help="An earlier cutoff, to tell who moved between stages.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write every prospect with its groups (.parquet or .csv).")] = None,
+    model: Model = None,
+    runs: Runs = None,
+    tracking_uri: Tracking = None,
+    as_json: Json = False,
+) -> None:
+    """Divide the target customers as of a date: who has bought, segments, buying stages, and moves between them."""
+    from propensity import api
+
+    with _progress() as progress:
+        found = api.classify(
+            study, as_of=as_of, since=since, out=out, model=model, runs=runs, tracking_uri=tracking_uri,
+            progress=progress,
+        )  # fmt: skip
+    moves = found.transitions
+    if as_json:
+        tables = {"customers": _records(found.customers), "groups": _records(found.groups)}
+        tables["transitions"] = [] if moves is None else _records(moves)
+        _print_json({"study": found.study, "as_of": found.as_of, "since": found.since, **tables})
+        return
+    from propensity.report.terminal import percent, say, show_table
+
+    def counted(table: "pd.DataFrame", name: str) -> "pd.DataFrame":
+        return table.assign(**{name: table[name].map("{:,}".format)})
+
+    show_table(counted(found.customers, "customers"), title=f"As of {found.as_of}")
+    groups = counted(found.groups, "prospects").assign(share=found.groups["share"].map(percent))
+    groups["dimension"] = groups["dimension"].where(~groups["dimension"].duplicated(), "")
+    show_table(groups, title="Prospects")
+    if moves is not None:
+        shown = counted(moves, "customers").assign(share=moves["share"].map(percent))
+        shown["from"] = shown["from"].where(~shown["from"].duplicated(), "")
+        show_table(shown, title=f"Moves since {found.since}")
+    if found.path is not None:
+        say(f"Every prospect with its groups: {found.path}")
+
+
 scorecards = typer.Typer(help="Show a scorecard, take it apart, learn one, or write it as SQL.", no_args_is_help=True)
 app.add_typer(scorecards, name="scorecard")
 Card = Annotated[Path | None, typer.Option("--card", help="A scorecard's file. Default: the study's own.")]
@@ -511,7 +553,7 @@ def demo(
 
     shipped = resources.files("propensity") / "data" / "demo"
     study = out / "configs" / "demo.yaml"
-    for name in ("demo.yaml", "scorecards/demo.yaml"):
+    for name in ("demo.yaml", "scorecards/demo.yaml", "demo_business.yaml", "scorecards/demo_business.yaml"):
         place = out / "configs" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(shipped.joinpath(name).read_text(encoding="utf-8"), encoding="utf-8")

@@ -27,7 +27,7 @@ from propensity.rules.pyramid import pyramid_values, tiers
 from propensity.rules.scorecard import total_points
 from propensity.rules.segments import Dimension, propose
 from propensity.rules.stages import STAGES, stage_transitions
-from propensity.temporal import Duration, format_instant
+from propensity.temporal import format_instant
 from propensity.training import Training
 
 SEGMENT, STAGE = "segment", "buying stage"
@@ -87,11 +87,11 @@ def marketing_tables(study: Study, training: Training, frame: Frame, *, as_of: d
     listed, judged = bundle.decoded(frame.X), _judged(study, training)
     train = bundle.decoded(samples.train.X)
     dimensions = propose(train, bundle.plan.catalogue(), traits_of(study))
-    groups = _groups(bundle, judged.decoded, dimensions)
+    groups = groups_of(bundle, judged.decoded, dimensions)
     probability = bundle.probability(frame.X)
     tables: dict[str, Any] = {
         "criteria": criteria_table(samples.funnels),
-        "segments": segment_table(_groups(bundle, listed, dimensions), groups, probability, judged.frame.labels),
+        "segments": segment_table(groups_of(bundle, listed, dimensions), groups, probability, judged.frame.labels),
         "stages": _stages(study, training, frame, listed, judged, as_of),
         "pyramid": {name: _pyramid(study, name, listed, judged, probability) for name in study.pyramids},
         "scorecard": [],
@@ -155,7 +155,7 @@ def criteria_table(funnels: Iterable[Mapping[str, Any]]) -> list[dict[str, Any]]
     return rows
 
 
-def _groups(bundle: Bundle, decoded: pd.DataFrame, dimensions: Iterable[Dimension]) -> dict[str, Any]:
+def groups_of(bundle: Bundle, decoded: pd.DataFrame, dimensions: Iterable[Dimension]) -> dict[str, Any]:
     """The group of each row in each dimension."""
     groups = {dimension.name: dimension.group_of(decoded) for dimension in dimensions}
     if bundle.segments:
@@ -360,8 +360,9 @@ def avatar_traits(study: Study, bundle: Bundle, decoded: pd.DataFrame) -> list[T
                 )
         named += [(part, feature) for feature in declared.get(part, proposed.get(part, ()))]
     return [
-        Trait(part, feature, str(catalogue[feature]["description"]), str(catalogue[feature]["kind"]))
+        Trait(part, feature, str(entry["description"]), str(entry["kind"]), is_count=entry.get("unit") == "count")
         for part, feature in named
+        for entry in (catalogue[feature],)
     ]
 
 
@@ -370,7 +371,8 @@ def _proposed_parts(study: Study, catalogue: Mapping[str, Mapping[str, Any]]) ->
     told = {name: trait for name, trait in traits_of(study).items() if name in catalogue}
     roles = {"events": study.data.events, "purchases": study.data.purchases}
     window = min(study.features.windows, key=lambda w: abs(w.approximate_days - _ORDINARY_DAYS))
-    counts = {role: _counts(role, window, catalogue) for role in roles}
+    # What is bought is seldom bought: it is looked for as far back as there is.
+    counts = {"events": _counts("events", str(window), catalogue), "purchases": _counts("purchases", "ever", catalogue)}
     aside = [f"{role}_{name}_" for role, spec in roles.items() if spec for name in (*spec.attributes, "initiated_by")]
     plain = {role: [n for n in names if not n.startswith(tuple(aside))] for role, names in counts.items()}
     channels = [n for n in counts["events"] if n.startswith("events_channel_")]
@@ -389,7 +391,7 @@ def _proposed_parts(study: Study, catalogue: Mapping[str, Mapping[str, Any]]) ->
     }
 
 
-def _counts(role: str, window: Duration, catalogue: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _counts(role: str, window: str, catalogue: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Counts of a role's records within the window, by kind, product or attribute."""
     return [
         name

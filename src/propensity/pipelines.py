@@ -180,7 +180,7 @@ def _trained(study: Study, model: str | None, *, runs: Path | None, uri: str | N
         try:
             where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=uri)
             bundle = load_bundle(where)
-            _require_fit(study, bundle, where)
+            require_fit(study, bundle, where)
         except BundleError:
             if model is not None:
                 raise
@@ -331,12 +331,12 @@ def _train(
             f"single_indicator.feature: no feature '{indicator}'. {did_you_mean(indicator, samples.plan.names)} "
             "List them: propensity features STUDY."
         )
-    _check_rules(study, samples.plan)
+    check_rules(study, samples.plan)
     stages = _stages(study, samples.plan, kinds)
     return train_study(study, samples, scorecard=scorecard, stages=stages, about=about, progress=progress)
 
 
-def _check_rules(study: Study, plan: FeaturePlan) -> None:
+def check_rules(study: Study, plan: FeaturePlan) -> None:
     """Raise ConfigError where the study's rules name features that there are not."""
     check_qualification(study.qualification, columns=plan.names, where="qualification")
     check_tags({"barriers": study.barriers, "approach": study.approach, "channels": study.channels}, columns=plan.names)
@@ -393,7 +393,8 @@ def find_bundle(
     return folder
 
 
-def _require_fit(study: Study, bundle: Bundle, where: Path) -> None:
+def require_fit(study: Study, bundle: Bundle, where: Path) -> None:
+    """Raise BundleError unless the bundle was trained with what the study means now."""
     if bundle.about.get("meaning") != meaning_fingerprint(study):
         raise BundleError(
             f"{where}: the bundle of '{bundle.about.get('study')}' was trained with other tables, target, outcome or "
@@ -442,8 +443,8 @@ def score(
     with TemporaryDirectory(prefix="propensity-") as temporary:
         where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=tracking_uri)
         bundle = load_bundle(where)
-    _require_fit(study, bundle, where)
-    _check_rules(study, bundle.plan)
+    require_fit(study, bundle, where)
+    check_rules(study, bundle.plan)
     if study.is_snapshot:
         if data is None:
             raise InputError("--data: a snapshot study scores the rows of a file. Name it: --data FILE.")
@@ -515,7 +516,7 @@ def explain(
     with TemporaryDirectory(prefix="propensity-") as temporary:
         where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=tracking_uri)
         bundle = load_bundle(where)
-    _require_fit(study, bundle, where)
+    require_fit(study, bundle, where)
     frame, as_of = prospects(study, bundle.plan, as_of=as_of, today=today)
     found = np.flatnonzero(frame.keys["customer_id"].astype(str).to_numpy() == customer)
     if len(found) == 0:

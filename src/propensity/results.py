@@ -196,6 +196,39 @@ class ScorecardLines:
         return " + ".join(sums) + f" = {self.points:g} points" if sums else f"Together {self.points:g} points"
 
 
+@dataclass(frozen=True)
+class Classification:
+    """A study's target customers as of a date, in marketing's terms.
+
+    Attributes
+    ----------
+    customers : DataFrame
+        ``group`` (ever-purchased, never-purchased, suppressed, prospects) and ``customers``.
+    groups : DataFrame
+        ``dimension``, ``group``, ``prospects`` and ``share``: age group, geography, behaviour, the study's segments and
+        buying stages.
+    transitions : DataFrame or None
+        Who moved between buying stages since the earlier date: ``from``, ``to``, ``customers``, ``share``.
+    path : Path or None
+        Where every prospect with its groups was written.
+    """
+
+    study: str
+    as_of: str
+    since: str | None
+    customers: pd.DataFrame
+    groups: pd.DataFrame
+    transitions: pd.DataFrame | None
+    path: Path | None = None
+
+    def __repr__(self) -> str:
+        parts = [f"{self.study} as of {self.as_of}", self.customers.to_string(index=False)]
+        parts.append(self.groups.to_string(index=False))
+        if self.transitions is not None:
+            parts.append(self.transitions.to_string(index=False))
+        return "\n\n".join(parts)
+
+
 def funnel_table(funnels: list[dict[str, Any]]) -> pd.DataFrame:
     """Funnels as a table: a row per cutoff, a column per step."""
     rows = [

@@ -12,6 +12,7 @@ import pandas as pd
 from propensity.bundle import save_bundle
 from propensity.cohort import FunnelStep
 from propensity.config import Study, fingerprint
+from propensity.explain.figures import avatar_figures
 from propensity.features.matrix import Frame
 from propensity.files import to_json, write_list
 from propensity.marketing import marketing_tables
@@ -109,6 +110,7 @@ def write_run(
     write_list(ranked, work / "prospects.parquet")
     figure_folder = work / "figures"
     figure_folder.mkdir()
+    figures |= avatar_figures(pd.DataFrame(tables["avatars"]["table"]))
     for name, png in figures.items():
         (figure_folder / f"{name}.png").write_bytes(png)
     manifest = {

@@ -18,6 +18,7 @@ from propensity.evaluation.ranking import rows_at
 from propensity.explain.contributions import contributions, explanation, to_points
 from propensity.explain.figures import shap_figures
 from propensity.explain.reasons import scorecard_reasons
+from propensity.rules.approach import TAGS
 from propensity.scoring import REASONS
 from propensity.temporal import format_instant
 from propensity.training import Training
@@ -118,6 +119,7 @@ def shown_prospects(ranked: pd.DataFrame, bundle: Bundle, X: pd.DataFrame, *, mo
         entry = {name: row[name] for name in kept}
         entry |= {name: row[name] for name in ("grade", "points", "base_points")}
         entry |= {name: _none(row[name]) for name in ("scorecard_points", "buying_stage", "segment")}
+        entry["tags"] = {name: _none(row[name]) for name in ranked.columns if name in TAGS or name.startswith("tier_")}
         entry |= {"reasons": reasons, "other_points": row["contribution_other"]}
         entry["scorecard"] = [] if by_indicator is None else scorecard_reasons(by_indicator.iloc[position])
         entry["customer_id"] = str(entry["customer_id"])

@@ -42,13 +42,16 @@ class Trait:
     part : str
         One of `PARTS`, or a key of `QUESTIONS`.
     feature, description, kind : str
-        As the catalogue has them: a ``number``, ``boolean`` or ``category``.
+        As the catalogue has them: a ``boolean``, a ``category``, or else a number.
+    is_count : bool
+        Whether a number counts something: of that there is more or less, not a higher or lower one.
     """
 
     part: str
     feature: str
     description: str
     kind: str
+    is_count: bool = False
 
 
 def describe(frame: pd.DataFrame, groups: Mapping[str, Flags], traits: Sequence[Trait]) -> pd.DataFrame:
@@ -66,10 +69,10 @@ def describe(frame: pd.DataFrame, groups: Mapping[str, Flags], traits: Sequence[
     Returns
     -------
     DataFrame, a row for each group, trait and level
-        ``avatar``, ``prospects``, ``part``, ``feature``, ``description``, ``level`` (of a category; None for numbers),
-        ``measure`` (``mean`` or ``share``), ``value`` and ``all_value``, ``lift`` (value over that of all; missing
-        where that is 0), ``difference`` with ``low`` and ``high`` (95 %), ``effect``, and ``is_clear``: the interval
-        leaves out 0. Values that are not given are left out of means, and of shares' denominators.
+        ``avatar``, ``prospects``, ``part``, ``feature``, ``description``, ``is_count``, ``level`` (of a category; None
+        for numbers), ``measure`` (``mean`` or ``share``), ``value`` and ``all_value``, ``lift`` (value over that of
+        all; missing where that is 0), ``difference`` with ``low`` and ``high`` (95 %), ``effect``, and ``is_clear``:
+        the interval leaves out 0. Values that are not given are left out of means, and of shares' denominators.
     """
     rows: list[dict[str, Any]] = []
     for avatar, member in {EVERYBODY: np.ones(len(frame), dtype=bool), **groups}.items():
@@ -77,8 +80,8 @@ def describe(frame: pd.DataFrame, groups: Mapping[str, Flags], traits: Sequence[
             continue
         for trait in traits:
             head = {"avatar": avatar, "prospects": int(member.sum()), **vars(trait)}
-            head.pop("kind")
-            if trait.kind == "number":
+            del head["kind"]
+            if trait.kind not in ("boolean", "category"):
                 lines = [_mean_line(frame[trait.feature], member)]
             else:
                 lines = _share_lines(frame[trait.feature], member, is_boolean=trait.kind == "boolean")
@@ -156,7 +159,7 @@ def tell(table: pd.DataFrame, avatar: str) -> list[dict[str, str]]:
     >>> young = {"buyers": (frame["age"] < 30).to_numpy()}
     >>> table = describe(frame, young, [Trait("demographics", "age", "age", "number")])
     >>> [line["text"] for line in tell(table, "buyers")][:2]
-    ['Lower age: 20 on average (all prospects: 41).', 'no data']
+    ['Age lower: 20 on average (all prospects: 41).', 'no data']
     """
     own = table[table["avatar"] == avatar] if len(table) else table
     told = []
@@ -183,27 +186,31 @@ def _typical(lines: pd.DataFrame) -> str:
     sentences = []
     for _, of_feature in lines.groupby("feature", sort=False):
         row = max(of_feature.to_dict("records"), key=lambda line: float(line["value"]))
-        value = f"{_figure(row['value'])} on average" if row["measure"] == "mean" else f"{row['value']:.0%}"
-        sentences.append(f"{_named(row).capitalize()}: {value}.")
+        if row["measure"] == "mean":
+            sentences.append(f"{_begin(row)}: {_figure(row['value'])} on average.")
+        else:
+            sentences.append(f"{_begin(row)}{_level(row, ': most often ')} ({row['value']:.0%}).")
     return " ".join(sentences[: 2 * _TOLD])
 
 
 def _sentence(row: Mapping[Any, Any]) -> str:
-    higher = row["effect"] > 0
+    up = row["effect"] > 0
     if row["measure"] == "mean":
-        side = "Higher" if higher else "Lower"
-        return (
-            f"{side} {row['description']}: {_figure(row['value'])} on average "
-            f"({EVERYBODY}: {_figure(row['all_value'])})."
-        )
-    often = "More often" if higher else "Less often"
-    return f"{often} {_named(row)}: {row['value']:.0%} ({EVERYBODY}: {row['all_value']:.0%})."
+        value, everybody = _figure(row["value"]), _figure(row["all_value"])
+        begin = f"{'More' if up else 'Fewer'} {row['description']}" if row["is_count"] else _begin(row)
+        side = "" if row["is_count"] else f" {'higher' if up else 'lower'}"
+        return f"{begin}{side}: {value} on average ({EVERYBODY}: {everybody})."
+    often = "more often" if up else "less often"
+    return f"{_begin(row)}:{_level(row, ' ')} {often}, {row['value']:.0%} ({EVERYBODY}: {row['all_value']:.0%})."
 
 
-def _named(row: Mapping[Any, Any]) -> str:
-    if row["measure"] == "mean" or row["level"] == "yes":
-        return str(row["description"])
-    return f"{row['description']} “{row['level']}”"
+def _begin(row: Mapping[Any, Any]) -> str:
+    description = str(row["description"])
+    return description[:1].upper() + description[1:]
+
+
+def _level(row: Mapping[Any, Any], before: str) -> str:
+    return "" if row["level"] == "yes" else f"{before}“{str(row['level']).replace('_', ' ')}”"
 
 
 def _figure(value: float) -> str:

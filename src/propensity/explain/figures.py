@@ -1,4 +1,4 @@
-"""SHAP's own plots of a model, as PNG images."""
+"""SHAP's own plots of a model, and pictures of avatars, as PNG images."""
 
 import io
 import warnings
@@ -7,8 +7,11 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pandas as pd
 
 DEPENDENCE_PLOTS = 3
+_SHOWN = 12
+"""Differences in an avatar's picture."""
 
 
 def shap_figures(explanation: Any, *, seed: int) -> dict[str, bytes]:
@@ -55,6 +58,41 @@ def _draw(explanation: Any, *, seed: int) -> dict[str, bytes]:
         with _seeded(seed):
             shap.plots.scatter(explanation[:, int(column)], ax=axes, show=False, hist=False)
         figures[f"shap_dependence_{position}"] = _png(axes.figure)
+    return figures
+
+
+def avatar_figures(table: pd.DataFrame) -> dict[str, bytes]:
+    """A picture of each avatar: what sets it apart from all prospects, by effect size.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `propensity.explain.avatar.describe`.
+
+    Returns
+    -------
+    dict of str to bytes
+        ``avatar_<name>`` as PNG, of avatars with a clear difference.
+    """
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    figures: dict[str, bytes] = {}
+    clear = table[table["is_clear"]] if len(table) else table
+    for avatar, own in clear.groupby("avatar", sort=False) if len(clear) else ():
+        order = own["effect"].abs().sort_values(ascending=False, kind="stable").index
+        shown = own.loc[order].drop_duplicates("feature").head(_SHOWN)[::-1]
+        level = shown["level"].where(shown["level"].notna() & (shown["level"] != "yes"), "")
+        names = [f"{text}: {of}" if of else text for text, of in zip(shown["description"], level, strict=True)]
+        figure = Figure(figsize=(9.0, 1.4 + 0.42 * len(shown)), layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        axes.barh(names, shown["effect"], color=np.where(shown["effect"] > 0, "#0072B2", "#D55E00"))
+        axes.axvline(0, color="#333333", linewidth=1)
+        axes.set_title(f"{avatar} ({shown['prospects'].iloc[0]:,}) beside all prospects", loc="left")
+        axes.set_xlabel("effect size (Cohen's d of means, h of shares)")
+        axes.spines[["top", "right", "left"]].set_visible(False)
+        figures[f"avatar_{str(avatar).replace(' ', '_')}"] = _png(figure)
     return figures
 
 

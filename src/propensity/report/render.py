@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from propensity.errors import EnvironmentFailedError
-from propensity.report import charts, curves, formatting, prospects, story
+from propensity.report import charts, curves, formatting, marketing, prospects, story
 
 logger = logging.getLogger(__name__)
 
@@ -137,6 +137,22 @@ def _draw(report: Mapping[str, Any], selected: str | None, ranked: list[str]) ->
         "panels": _panels(report["models"], selected, ranked),
         "differences": _differences(report["comparisons"], selected, ranked),
         "prospects": prospects.prospect_drawings(report["prospects"]),
+        **_draw_marketing(report),
+    }
+
+
+def _draw_marketing(report: Mapping[str, Any]) -> dict[str, Any]:
+    moves = (report.get("stages") or {}).get("transitions") or []
+    agreement = (report.get("swap_sets") or {}).get("agreement") or []
+    avatars = report.get("avatars") or {"texts": [], "table": []}
+    pyramids = (report.get("pyramid") or {}).items()
+    return {
+        "segments": marketing.grouped(report.get("segments") or [], "dimension"),
+        "scorecard": marketing.grouped(report.get("scorecard") or [], "indicator"),
+        "moves": marketing.matrix(moves, row="from", column="to", shade="share") if moves else None,
+        "agreement": marketing.matrix(agreement, row="decile", column="tier", shade="conversion"),
+        "pyramids": {name: marketing.pyramid_slices(pyramid["tiers"]) for name, pyramid in pyramids},
+        "avatars": [marketing.avatar_bars(avatars["table"], entry["avatar"]) for entry in avatars["texts"]],
     }
 
 

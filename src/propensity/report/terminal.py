@@ -146,7 +146,7 @@ def _prospect_line(row: Mapping[Any, Any], *, width: int) -> str:
     stage = row["buying_stage"] if isinstance(row["buying_stage"], str) else _MISSING
     return (
         f"{row['rank']:>4}  {row['customer_id']!s:<{width}}  {chance:<21}  {row['points']:>6.0f}  {row['grade']:<5}  "
-        f"{_MISSING if scorecard != scorecard else f'{scorecard:g}':>9}  {stage}"
+        f"{_MISSING if scorecard != scorecard else f'{round(scorecard, 1):g}':>9}  {stage}"
     )
 
 

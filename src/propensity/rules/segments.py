@@ -15,6 +15,8 @@ Texts = npt.NDArray[np.object_]
 MISSING, OTHER = "missing", "other"
 _MOST = 8
 """Categories of a proposed dimension; the rarer ones are together."""
+_BALANCED = 0.7
+"""A dimension whose largest group is larger tells little: another is looked for."""
 
 
 def first_match(frame: pd.DataFrame, rules: Mapping[str, str], *, otherwise: str | None, where: str) -> Texts:
@@ -115,29 +117,31 @@ def propose(frame: pd.DataFrame, catalogue: Sequence[Mapping[str, Any]], traits:
     kinds = {str(entry["name"]): str(entry["kind"]) for entry in catalogue}
     of_trait = {trait: name for name, trait in reversed(list(traits.items())) if name in kinds}
     wanted = (
-        ("age group", of_trait.get("age"), 4, 5.0),
-        ("geography", of_trait.get("location"), 3, None),
+        ("age group", [of_trait.get("age")], 4, 5.0),
+        ("geography", [of_trait.get("location")], 3, None),
         ("behaviour", _activity(catalogue), 3, None),
     )
-    proposed = [
-        _dimension(name, feature, kinds[feature], frame[feature], parts=parts, step=step)
-        for name, feature, parts, step in wanted
-        if feature is not None
-    ]
-    return [dimension for dimension in proposed if dimension is not None]
-
-
-def _activity(catalogue: Sequence[Mapping[str, Any]]) -> str | None:
-    """The count of all that a customer did (or else bought), as far back as there is."""
-    for source in ("events", "purchases"):
-        counts = [
-            str(entry["name"])
-            for entry in catalogue
-            if entry.get("source") == source and entry["name"] == f"{source}_{entry.get('window') or 'ever'}"
+    proposed = []
+    for name, features, parts, step in wanted:
+        found = [
+            dimension
+            for feature in features
+            if feature is not None
+            and (dimension := _dimension(name, feature, kinds[feature], frame[feature], parts=parts, step=step))
         ]
-        if counts:
-            return f"{source}_ever" if f"{source}_ever" in counts else counts[-1]
-    return None
+        proposed += sorted(found, key=lambda dimension: _largest(dimension, frame) > _BALANCED)[:1]
+    return proposed
+
+
+def _largest(dimension: Dimension, frame: pd.DataFrame) -> float:
+    """The share of the largest group."""
+    return float(pd.Series(dimension.group_of(frame)).value_counts(normalize=True).iloc[0])
+
+
+def _activity(catalogue: Sequence[Mapping[str, Any]]) -> list[str | None]:
+    """The counts of all that a customer did, and of all that it bought, as far back as there is."""
+    names = {str(entry["name"]) for entry in catalogue}
+    return [name for name in ("events_ever", "purchases_ever") if name in names]
 
 
 def _dimension(
