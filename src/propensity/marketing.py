@@ -20,6 +20,7 @@ from propensity.evaluation.ranking import rows_at
 from propensity.evaluation.swap import agreement, compare_groups, swap_sets
 from propensity.explain.avatar import EVERYBODY, Trait, describe, tell
 from propensity.features.matrix import Frame
+from propensity.models import MODEL_NAMES
 from propensity.rules.approach import TAGS, tag
 from propensity.rules.evidence import scorecard_table
 from propensity.rules.expressions import did_you_mean
@@ -274,9 +275,9 @@ def _swap_sets(study: Study, training: Training, judged: Judged, groups: Mapping
     bundle, selected, y = training.bundle, training.evaluation.selected, judged.frame.labels
     assert bundle.scorecard is not None  # noqa: S101 - asked of studies with one
     points = total_points(bundle.scorecard, judged.decoded)
-    model = selected if selected != "scorecard" else next(
-        (name for name in ("blend", "lightgbm", "logistic", "fitted_scorecard") if name in judged.probability), None
-    )  # fmt: skip
+    # Where the scorecard itself is deployed, the best that stood beside it is its opponent.
+    others = [name for name in reversed(MODEL_NAMES) if name in judged.probability and name != "scorecard"]
+    model = selected if selected != "scorecard" else next(iter(others), None)
     if model is None:
         return {}
     count = rows_at(study.contact.share(len(y)), len(y))

@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -82,11 +83,10 @@ def small_study(market: Path) -> str:
         ("source: ../data/demo ", f"source: {market} "),
         ("train: {first: 2025-01-01, last: 2025-05-31, every: 30d}", "train: [2025-05-01, 2025-05-31]"),
         ("windows: [7d, 30d, 90d, 365d]", "windows: [30d]"),
-        ("events_competitor_contract_365d", "events_competitor_contract_30d"),
     ):
         assert text.count(old) == 1, old
         text = text.replace(old, new)
-    return text
+    return re.sub(r"_(90|365)d\b", "_30d", text)
 
 
 def write_study(folder: Path, text: str) -> Path:

@@ -19,7 +19,9 @@ DESIGN = {
     "report.html",
     "bundle",
 }
-BESIDES = {"features.json", "qualification.json", "study.yaml", "tracking.json", "figures"}
+BESIDES = {"features.json", "study.yaml", "tracking.json", "figures"} | {
+    f"{name}.json" for name in ("segments", "stages", "qualification", "pyramid", "scorecard", "swap_sets", "avatars")
+}
 METRICS = {
     "n", "positives", "roc_auc", "average_precision", "brier", "log_loss", "calibration_slope",
     "calibration_intercept", "ties", "intervals",
@@ -30,7 +32,8 @@ CONTRIBUTIONS = [*(f"contribution_{i}" for i in range(1, 6)), "contribution_othe
 LIST = [
     "rank", "customer_id", "as_of", "probability", "probability_low", "probability_high", "percentile", "decile",
     "grade", "points", "base_points", "scorecard_points", "buying_stage", "segment", *REASONS, *CONTRIBUTIONS,
-    "control", "model_name", "model_version", "qualification", "not_qualified_by", "expected_profit",
+    "control", "model_name", "model_version", "qualification", "not_qualified_by",
+    "barrier", "approach", "channel", "tier_profit", "tier_potential", "expected_profit",
 ]  # fmt: skip
 
 

@@ -67,7 +67,7 @@ def test_mistakes_get_a_message(propensity, quick, quick_text, make_study, tmp_p
     only = quick_text.replace("qualified_only: false", "qualified_only: true")
     code, said = score(only.replace("income >= 20000", "income >= 20000000"))
     assert (code, "none of" in said, "financial capacity" in said) == (2, True, True)
-    code, said = score(only.replace("  interest:", "  intrest:"))
+    code, said = score(only.replace('interest: "', 'intrest: "'))
     assert (code, "'interest'" in said) == (2, True)
     code, said = score(only.replace("qualified_only: true", "qualified_onyl: true"))
     assert (code, "did you mean 'qualified_only'" in said) == (2, True)

@@ -28,6 +28,7 @@ def numeric(position: int) -> st.SearchStrategy[dict[str, Any]]:
             "name": f"Number {position}",
             "feature": f'number "{position}"',
             "weight": weight,
+            "kind": "current",
             "buckets": [
                 *({"below": e, "points": p} for e, p in zip(edges, points, strict=False)),
                 {"points": points[-1]},
@@ -62,11 +63,12 @@ def categorical(position: int) -> st.SearchStrategy[dict[str, Any]]:
 
 
 CARDS = st.builds(
-    lambda name, indicators: Scorecard.model_validate(
-        {"scorecard": name, "about": "what it is for: a test", "indicators": indicators}
+    lambda name, indicators, weights: Scorecard.model_validate(
+        {"scorecard": name, "about": "what it is for: a test", "weights": weights, "indicators": indicators}
     ),
     TEXTS,
     st.tuples(numeric(0), categorical(1), numeric(2)).map(list),
+    st.none() | st.sampled_from([{"current": 3, "potential": 2}, {"current": 1, "potential": 2}]),
 )
 VALUES = st.sampled_from([-1.0, 0.0, 0.1, 0.7, 0.99, 1.0, 2.5, 3.0, 7.0, 1e6, 2e6, None])
 ROWS = st.lists(st.tuples(VALUES, TEXTS | st.none() | st.just("elsewhere"), VALUES), min_size=1, max_size=8)

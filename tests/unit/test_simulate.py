@@ -9,7 +9,17 @@ import pytest
 
 from propensity.config import load_study
 from propensity.data import simulate as module
-from propensity.data.market import KINDS, PRODUCTS, REGIONS, TARGET_REGIONS, cutoff_day
+from propensity.data.market import (
+    CHALLENGES,
+    GOALS,
+    INTERESTS,
+    KINDS,
+    PRODUCTS,
+    REGIONS,
+    ROLES,
+    TARGET_REGIONS,
+    cutoff_day,
+)
 from propensity.data.simulate import MarketSummary, longer_horizon_truth, simulate
 from propensity.errors import InputError
 
@@ -190,6 +200,22 @@ def test_the_demo_asks_about_this_market_on_its_grid(tables: dict[str, pd.DataFr
     assert study.cutoffs is not None
     cutoffs = [cutoff.date() for part in study.cutoff_instants().values() for cutoff in part]
     assert {*cutoffs, study.cutoffs.list} == {cutoff_day(period) for period in range(16, 25)}
-    assert str(study.target.where).endswith(f"region IN {TARGET_REGIONS}")
+    assert study.target.criteria["where we sell"] == f"region IN {TARGET_REGIONS}"
     assert (study.outcome.product, str(study.outcome.horizon)) == (("home_insurance",), "30d")
     assert set(study.data.customers.attributes) <= set(tables["customers"])
+
+
+def test_about_half_answer_the_survey_and_what_they_say_hangs_on_who_they_are(
+    tables: dict[str, pd.DataFrame],
+) -> None:
+    people = tables["customers"]
+    for column, words in (("goal", GOALS), ("challenge", CHALLENGES), ("decision_role", ROLES)):
+        assert set(people[column].dropna().astype(str)) == set(words)
+        assert 0.4 < people[column].notna().mean() < 0.7
+    private = people[people["customer_type"] == "consumer"]
+    assert people.loc[people["customer_type"] == "business", "interest"].isna().all()
+    assert set(private["interest"].dropna().astype(str)) == set(INTERESTS)
+    answered = private[private["goal"].notna() & private["income"].notna()]
+    poor = answered["income"] < answered["income"].median()
+    price = answered["goal"] == "price"
+    assert price[poor].mean() > price[~poor].mean() + 0.05

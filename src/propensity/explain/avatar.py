@@ -175,7 +175,10 @@ def _words(lines: pd.DataFrame, avatar: str) -> str:
     clear = lines[lines["is_clear"] & (lines["effect"].abs() >= _SMALL)]
     if clear.empty:
         return "No clear difference from all prospects."
-    strongest = clear.reindex(clear["effect"].abs().sort_values(ascending=False, kind="stable").index)
+    # Of two levels that tell one another, the more frequent one is told.
+    strongest = clear.assign(size=clear["effect"].abs().round(9)).sort_values(
+        ["size", "effect"], ascending=False, kind="stable"
+    )
     # Levels of a feature tell one another: one is enough.
     strongest = strongest.drop_duplicates("feature").head(_TOLD)
     return " ".join(_sentence(row) for row in strongest.to_dict("records"))
