@@ -14,11 +14,11 @@ from propensity.data.tables import Tables, as_of, outcome_records
 from propensity.errors import InputError
 from propensity.features.matrix import Frame
 from propensity.files import write_list
-from propensity.marketing import STAGE, groups_of, traits_of
+from propensity.marketing import group_order, groups_of, traits_of
 from propensity.pipelines import Progress, check_rules, engine_errors, find_bundle, open_study, require_fit
 from propensity.results import Classification
 from propensity.rules.segments import propose
-from propensity.rules.stages import STAGES, stage_transitions
+from propensity.rules.stages import stage_transitions
 from propensity.samples import express, scoring_frame
 from propensity.scoring import list_tags, qualification_answers
 from propensity.temporal import format_instant
@@ -71,7 +71,8 @@ def classify(
         frame, steps = scoring_frame(tables, study, bundle.plan, at)
         moves = None if since is None else _moves(tables, study, bundle, frame, at=at, since=since, progress=progress)
     decoded = bundle.decoded(frame.X)
-    groups = groups_of(bundle, decoded, propose(decoded, bundle.plan.catalogue(), traits_of(study)))
+    dimensions = propose(decoded, bundle.plan.catalogue(), traits_of(study))
+    groups = groups_of(bundle, decoded, dimensions)
     counts = {step.name: step.count for step in steps}
     customers = pd.DataFrame(
         {
@@ -91,7 +92,7 @@ def classify(
         as_of=format_instant(at, zone=study.zone),
         since=format_instant(since, zone=study.zone) if since else None,
         customers=customers,
-        groups=_sizes(groups),
+        groups=_sizes(groups, group_order(bundle, dimensions)),
         transitions=moves,
         path=out,
     )
@@ -112,20 +113,19 @@ def _moves(
     return stage_transitions(stages[0], stages[1], to_frame(buyers)["customer_id"].tolist())
 
 
-def _sizes(groups: dict[str, np.ndarray]) -> pd.DataFrame:
-    parts = []
-    for dimension, member in groups.items():
-        sizes = pd.Series(member).value_counts()
-        order = [stage for stage in STAGES if stage in sizes.index] if dimension == STAGE else list(sizes.index)
-        table = pd.DataFrame({"dimension": dimension, "group": order, "prospects": sizes[order].to_numpy()})
-        parts.append(table.assign(share=table["prospects"] / max(len(member), 1)))
-    columns = ["dimension", "group", "prospects", "share"]
-    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
+def _sizes(groups: dict[str, np.ndarray], order: dict[str, tuple[str, ...]]) -> pd.DataFrame:
+    rows = [
+        {"dimension": dimension, "group": group, "prospects": int(own.sum()), "share": float(own.mean())}
+        for dimension, member in groups.items()
+        for group in order[dimension]
+        if (own := member == group).any()
+    ]
+    return pd.DataFrame(rows, columns=["dimension", "group", "prospects", "share"])
 
 
 def _each(study: Study, bundle: Bundle, frame: Frame, groups: dict[str, np.ndarray]) -> pd.DataFrame:
     """Every prospect with its groups, tags, tiers and qualification."""
-    named = {name.replace(" ", "_"): member for name, member in groups.items()}
+    named = {name.split(":")[0].replace(" ", "_"): member for name, member in groups.items()}
     table = pd.DataFrame({"customer_id": frame.keys["customer_id"], "as_of": frame.keys["cutoff"], **named})
     table = pd.concat([table, list_tags(study, bundle, frame).reset_index(drop=True)], axis=1)
     answers = qualification_answers(study, bundle, frame)

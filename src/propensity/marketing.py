@@ -26,7 +26,7 @@ from propensity.rules.evidence import scorecard_table
 from propensity.rules.expressions import did_you_mean
 from propensity.rules.pyramid import pyramid_values, tiers
 from propensity.rules.scorecard import total_points
-from propensity.rules.segments import Dimension, propose
+from propensity.rules.segments import OTHER, Dimension, propose
 from propensity.rules.stages import STAGES, stage_transitions
 from propensity.temporal import format_instant
 from propensity.training import Training
@@ -92,7 +92,13 @@ def marketing_tables(study: Study, training: Training, frame: Frame, *, as_of: d
     probability = bundle.probability(frame.X)
     tables: dict[str, Any] = {
         "criteria": criteria_table(samples.funnels),
-        "segments": segment_table(groups_of(bundle, listed, dimensions), groups, probability, judged.frame.labels),
+        "segments": segment_table(
+            groups_of(bundle, listed, dimensions),
+            groups,
+            probability,
+            judged.frame.labels,
+            order=group_order(bundle, dimensions),
+        ),
         "stages": _stages(study, training, frame, listed, judged, as_of),
         "pyramid": {name: _pyramid(study, name, listed, judged, probability) for name in study.pyramids},
         "scorecard": [],
@@ -166,11 +172,19 @@ def groups_of(bundle: Bundle, decoded: pd.DataFrame, dimensions: Iterable[Dimens
     return groups
 
 
+def group_order(bundle: Bundle, dimensions: Iterable[Dimension]) -> dict[str, tuple[str, ...]]:
+    """All groups of each dimension in their order."""
+    order = {dimension.name: dimension.groups for dimension in dimensions}
+    return {**order, SEGMENT: (*bundle.segments, OTHER), STAGE: STAGES}
+
+
 def segment_table(
     listed: Mapping[str, npt.NDArray[np.object_]],
     judged: Mapping[str, npt.NDArray[np.object_]],
     probability: npt.NDArray[np.float64],
     bought: npt.NDArray[Any],
+    *,
+    order: Mapping[str, Iterable[str]],
 ) -> list[dict[str, Any]]:
     """Prospects by group, and how those of test turned out.
 
@@ -182,6 +196,8 @@ def segment_table(
         Of the prospects of the list.
     bought : ndarray
         Labels of those of test.
+    order : mapping
+        Dimension → its groups in order; those with nobody are left out.
 
     Returns
     -------
@@ -192,18 +208,14 @@ def segment_table(
     rows = []
     for dimension, group_of in listed.items():
         then = judged[dimension]
-        for group in _ordered(dimension, group_of, then):
+        for group in order[dimension]:
             own, tested = group_of == group, then == group
+            if not (own.any() or tested.any()):
+                continue
             row = {"dimension": dimension, "group": group, "prospects": int(own.sum()), "share": float(own.mean())}
             row["probability"] = float(probability[own].mean()) if own.any() else None
             rows.append({**row, **_outcome(tested, bought)})
     return rows
-
-
-def _ordered(dimension: str, *members: npt.NDArray[np.object_]) -> list[str]:
-    """The groups that occur: stages in their order, others by size."""
-    found = pd.Series(np.concatenate(members)).value_counts()
-    return [stage for stage in STAGES if stage in found.index] if dimension == STAGE else [str(n) for n in found.index]
 
 
 def _outcome(own: npt.NDArray[np.bool_], bought: npt.NDArray[Any]) -> dict[str, Any]:

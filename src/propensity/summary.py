@@ -199,6 +199,7 @@ def build_report(
         "qualification": list(qualification),
         **marketing,
         "models": evaluation.metrics,
+        "single_indicator": training.indicator,
         "comparisons": evaluation.comparisons,
         "curves": curves(evaluation.predictions, names),
         "capacity": {"share": share, "count": rows_at(share, test)},

@@ -26,6 +26,7 @@ from propensity.models import MODEL_NAMES, make_model
 from propensity.models.base import BinaryModel
 from propensity.models.blend import BlendModel, blend_weight
 from propensity.models.calibration import PlattCalibrator, cross_fit_platt
+from propensity.models.single_indicator import SingleIndicator
 from propensity.models.tuning import choose_settings
 from propensity.rules.scorecard import Scorecard
 from propensity.rules.stages import StageRules
@@ -100,12 +101,13 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Training:
-    """The result of training a study."""
+    """The result of training a study; `indicator` tells which feature the single indicator ranks on."""
 
     samples: Samples
     evaluation: Evaluation
     settings: Settings
     bundle: Bundle
+    indicator: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -207,7 +209,29 @@ def train_study(
         segments=study.segments,
         about={**about, "model": evaluation.selected},
     )
-    return Training(samples=samples, evaluation=evaluation, settings=learnt.settings, bundle=bundle)
+    return Training(
+        samples=samples,
+        evaluation=evaluation,
+        settings=learnt.settings,
+        bundle=bundle,
+        indicator=_indicator(learnt, samples.plan),
+    )
+
+
+def _indicator(learnt: Learnt, plan: FeaturePlan) -> dict[str, Any] | None:
+    """The single indicator as it was learnt on train: its feature, which end ranks higher, and its AUC there."""
+    model = learnt.models.get("single_indicator")
+    if not isinstance(model, SingleIndicator):
+        return None
+    feature = plan.features[model.position_]
+    auc = model.training_auc_
+    return {
+        "feature": feature.name,
+        "description": feature.description,
+        "higher_is_better": model.direction_ > 0,
+        "chosen": auc is not None,
+        "train_auc": None if auc is None else max(auc, 1 - auc),
+    }
 
 
 def learn(

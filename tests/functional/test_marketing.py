@@ -108,6 +108,15 @@ def test_customers_are_divided_as_of_any_date(propensity, quick, listed, tmp_pat
     assert "Moves since 2025-07-30" in shown.out
 
 
+def test_the_report_names_the_best_single_indicator_of_train(quick, tested):
+    indicator = read(quick, "report")["single_indicator"]
+    described = {feature["name"]: feature["description"] for feature in read(quick, "features")}
+    assert indicator["description"] == described[indicator["feature"]]
+    assert indicator["chosen"]
+    assert indicator["train_auc"] > 0.6
+    assert indicator["description"] in (quick.folder / "report.html").read_text(encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [

@@ -61,7 +61,7 @@ def test_dimensions_are_proposed_out_of_what_attributes_tell():
     found = {d.name: d for d in propose(frame, catalogue, {"years": "age", "town": "location"})}
     assert found["age group"].edges == (35.0, 55.0, 70.0)  # quarters at 36, 54 and 72, to whole fives
     assert found["geography"].categories == ("a", "b", "c")
-    assert found["behaviour"].feature == "purchases_ever"
+    assert found["behaviour: purchases_ever"].feature == "purchases_ever"
     assert propose(frame[["years"]], catalogue[:1], {}) == []
 
 

@@ -116,6 +116,7 @@ def propose(frame: pd.DataFrame, catalogue: Sequence[Mapping[str, Any]], traits:
     """
     kinds = {str(entry["name"]): str(entry["kind"]) for entry in catalogue}
     of_trait = {trait: name for name, trait in reversed(list(traits.items())) if name in kinds}
+    told = {str(entry["name"]): str(entry.get("description", entry["name"])) for entry in catalogue}
     wanted = (
         ("age group", [of_trait.get("age")], 4, 5.0),
         ("geography", [of_trait.get("location")], 3, None),
@@ -127,7 +128,16 @@ def propose(frame: pd.DataFrame, catalogue: Sequence[Mapping[str, Any]], traits:
             dimension
             for feature in features
             if feature is not None
-            and (dimension := _dimension(name, feature, kinds[feature], frame[feature], parts=parts, step=step))
+            and (
+                dimension := _dimension(
+                    f"{name}: {told[feature]}" if name == "behaviour" else name,
+                    feature,
+                    kinds[feature],
+                    frame[feature],
+                    parts=parts,
+                    step=step,
+                )
+            )
         ]
         proposed += sorted(found, key=lambda dimension: _largest(dimension, frame) > _BALANCED)[:1]
     return proposed
