@@ -14,6 +14,7 @@ from propensity.report import render_report, write_report
 from propensity.report.charts import interval_chart
 from propensity.report.curves import calibration_chart, gains_chart, lift_chart
 from propensity.report.formatting import percent, percent_interval, signed
+from propensity.report.marketing import pyramid_slices
 from propensity.report.prospects import prospect_drawings
 from propensity.report.scales import Scale, ticks
 
@@ -23,7 +24,18 @@ VOID = {"meta", "link", "img", "br", "input", "hr"}
 # Tags that a reader sees as a gap between words.
 BLOCKS = {"td", "th", "dt", "dd", "li", "p", "span", "div"}
 # Strings by which the report decides what to show; everything else may hold what a customer typed.
-DECIDING = {"split", "metric", "kind", "direction", "baseline", "shap_summary", "shap_dependence", "selected", "model"}
+DECIDING = {
+    "split",
+    "metric",
+    "kind",
+    "direction",
+    "baseline",
+    "shap_summary",
+    "shap_dependence",
+    "selected",
+    "model",
+    "set",
+}
 
 
 class Page(HTMLParser):
@@ -289,7 +301,21 @@ def test_a_snapshot_study_without_optional_parts_renders(report: dict[str, Any])
 
 @pytest.mark.parametrize(
     "key",
-    ["funnel", "models", "comparisons", "curves", "importance", "prospects", "figures", "list", "data", "capacity"],
+    [
+        *(
+            "funnel",
+            "models",
+            "comparisons",
+            "curves",
+            "importance",
+            "prospects",
+            "figures",
+            "list",
+            "data",
+            "capacity",
+        ),
+        *("criteria", "segments", "stages", "pyramid", "scorecard", "swap_sets", "avatars", "qualification"),
+    ],
 )
 def test_an_empty_part_renders(report: dict[str, Any], key: str) -> None:
     report[key] = type(report[key])()
@@ -306,6 +332,46 @@ def test_not_a_number_is_shown_as_missing(report: dict[str, Any]) -> None:
     text = page_of(report).text
     assert "inf×" not in text
     assert "nan" not in text.split()
+
+
+# --- in marketing's terms -------------------------------------------------------------------------------------------
+
+
+def test_every_group_tier_move_and_swap_set_is_shown() -> None:
+    page = page_of(SAMPLE)
+    for row in SAMPLE["segments"]:
+        row_of(page, row["group"], f"{row['prospects']:,}", f"{row['test_prospects']:,}", f"{row['lift']:.2f}")
+    for pyramid in SAMPLE["pyramid"].values():
+        for row in pyramid["tiers"]:
+            row_of(page, row["tier"], f"{row['prospects']:,}", f"{row['value']:.0f}")
+    for move in SAMPLE["stages"]["transitions"]:
+        row_of(page, move["from"], f"{move['customers']:,}")
+    for row in SAMPLE["criteria"]:
+        row_of(page, row["name"], row["text"], f"{row['fails']:,}", f"{row['kept_out']:,}")
+    for row in SAMPLE["swap_sets"]["sets"]:
+        row_of(page, f"{row['prospects']:.0f}", f"{row['buyers']:.1f}")
+    for row in SAMPLE["swap_sets"]["agreement"]:
+        row_of(page, str(row["decile"]), f"{row['prospects']:,}")
+    for row in SAMPLE["scorecard"]:
+        row_of(page, row["line"], signed(row["weight_of_evidence"], 2))
+    for avatar in SAMPLE["avatars"]["texts"]:
+        assert all(part["text"] in page.text for part in avatar["parts"])
+    assert SAMPLE["single_indicator"]["description"] in page.text
+
+
+def test_a_pyramids_tiers_have_areas_as_their_shares() -> None:
+    tiers = [{"share": 0.05}, {"share": 0.15}, {"share": 0.3}, {"share": 0.5}]
+    areas = []
+    for drawn in pyramid_slices(tiers):
+        corners = [tuple(map(float, corner.split(","))) for corner in drawn.corners.split()]
+        turned = [*corners[1:], corners[0]]
+        areas.append(abs(sum(x * v - u * y for (x, y), (u, v) in zip(corners, turned, strict=True))) / 2)
+    assert [area / sum(areas) for area in areas] == pytest.approx([0.05, 0.15, 0.3, 0.5], abs=0.02)
+
+
+def test_where_the_scorecard_ranks_better_is_told(report: dict[str, Any]) -> None:
+    report["swap_sets"]["groups"][0].update(better="scorecard", auc=0.6, baseline_auc=0.7, difference=-0.1)
+    assert "Where the scorecard ranks better: 1 of" in page_of(report).text
 
 
 # --- text from data stays text --------------------------------------------------------------------------------------
@@ -389,7 +455,7 @@ def test_the_document_is_well_formed_and_its_links_lead_somewhere() -> None:
 def test_every_chart_says_what_is_seen() -> None:
     html = render_report(SAMPLE)
     charts = re.findall(r'<svg class="chart".*?</svg>', html, re.DOTALL)
-    assert len(charts) == 3 + 4 + 2 + 5
+    assert len(charts) == 3 + 4 + 2 + 5 + 2
     for chart in charts:
         assert re.search(r"<title id=[^>]+>[^<]{15,}</title>\s*<desc id=[^>]+>[^<]{40,}</desc>", chart)
 
