@@ -110,6 +110,7 @@ def check(
                 "study": result.study,
                 "tables": _records(result.tables),
                 "funnel": _records(result.funnel),
+                "criteria": _records(result.criteria),
                 "warnings": result.warnings,
             }
         )
@@ -123,7 +124,23 @@ def check(
     say()
     shares = result.funnel["positives"] / result.funnel["prospects"]
     show_table(result.funnel.assign(share=shares.map(percent)), title="Funnel")
+    if len(result.criteria):
+        say()
+        show_table(_criteria(result.criteria, percent), title="Criteria, over the train cutoffs", fold=["criterion"])
     _warn(result.warnings)
+
+
+def _criteria(table: "pd.DataFrame", percent: Callable[[float], str]) -> "pd.DataFrame":
+    """What each criterion does, as the terminal shows it."""
+    return table.assign(criterion=table["name"])[["criterion"]].assign(
+        **{
+            "not met": table["fails"].map("{:,}".format),
+            "kept out by it alone": table["kept_out"].map("{:,}".format),
+            "of them bought": table["kept_out_conversion"].astype(float).map(percent),
+            "prospects bought": table["conversion"].map(percent),
+            "without it": table["conversion_without"].map(percent),
+        }
+    )
 
 
 def _show_audit(found: "AuditResult", *, as_json: bool) -> None:

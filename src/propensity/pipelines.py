@@ -39,6 +39,7 @@ from propensity.files import (
     write_list,
     write_row_groups,
 )
+from propensity.marketing import criteria_table
 from propensity.results import (
     AuditResult,
     CheckResult,
@@ -131,7 +132,11 @@ def check(study: Study, *, today: datetime | None = None, progress: Progress = l
             _, _, funnels = draw_labelled(tables, study, progress=progress)
             facts, warnings = [fact.to_dict() for fact in tables.facts], tables.warnings
     return CheckResult(
-        study=study.study, tables=pd.DataFrame(facts), funnel=funnel_table(funnels), warnings=list(warnings)
+        study=study.study,
+        tables=pd.DataFrame(facts),
+        funnel=funnel_table(funnels),
+        criteria=pd.DataFrame(criteria_table(funnels)),
+        warnings=list(warnings),
     )
 
 

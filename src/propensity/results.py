@@ -12,15 +12,23 @@ _SHOWN = ["model", "n", "positives", "roc_auc", "average_precision", "lift_at_10
 
 @dataclass(frozen=True)
 class CheckResult:
-    """What `check` found: tables, funnel and warnings, without training."""
+    """What `check` found: tables, funnel, what each criterion does, and warnings, without training.
+
+    Attributes
+    ----------
+    criteria : DataFrame
+        See `propensity.marketing.criteria_table`; empty where the target has none.
+    """
 
     study: str
     tables: pd.DataFrame
     funnel: pd.DataFrame
+    criteria: pd.DataFrame
     warnings: list[str]
 
     def __repr__(self) -> str:
         parts = [f"check of {self.study}", str(self.tables), "", str(self.funnel)]
+        parts += ["", str(self.criteria)] if len(self.criteria) else []
         return "\n".join([*parts, *(f"warning: {warning}" for warning in self.warnings)])
 
 

@@ -1,9 +1,15 @@
 """Prospects in marketing's terms: in the run's folder, the list, the report, and the command that divides customers."""
 
 import json
+from importlib import resources
+from pathlib import Path
 
 import pandas as pd
 import pytest
+
+from propensity.data.simulate import simulate
+
+SHIPPED = resources.files("propensity") / "data" / "demo"
 
 TABLES = ("funnel", "segments", "stages", "qualification", "pyramid", "scorecard", "swap_sets", "avatars")
 
@@ -151,3 +157,35 @@ def test_classify_tells_what_it_cannot_do(propensity, quick, tmp_path):
     assert (odd.code, "ends in neither .parquet nor .csv" in odd.err) == (2, True)
     never = propensity("classify", quick.study, "--as-of", "2025-08-29", "--runs", tmp_path)
     assert (never.code, "Train first" in never.err) == (2, True)
+
+
+@pytest.mark.slow
+def test_the_business_study_knows_firms_and_who_decides(propensity, tmp_path):
+    """End to end on a market of its own: firmographics, a criterion over behaviour, current and potential value."""
+    simulate(tmp_path / "data" / "demo", customers=8_000, seed=7)
+    configs = tmp_path / "configs"
+    for name in ("demo_business.yaml", "scorecards/demo_business.yaml"):
+        (configs / name).parent.mkdir(parents=True, exist_ok=True)
+        (configs / name).write_text((SHIPPED / name).read_text(encoding="utf-8"), encoding="utf-8")
+    study, runs = configs / "demo_business.yaml", tmp_path / "runs"
+    answer = propensity("train", study, "--out", runs, "--no-track", "--json")
+    assert answer.code == 0, answer.err
+    folder = Path(answer.json["folder"])
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    assert report["study"]["market"] == "business"
+    assert [row["name"] for row in report["criteria"]][-1] == "in touch this year"
+    for told in report["avatars"]["texts"]:
+        assert all(part["text"] != "no data" for part in told["parts"]), told["avatar"]
+    questions = {row["question"] for row in report["qualification"]}
+    assert questions == {
+        "interest", "authority", "financial capacity", "willingness", "time frame", "qualification",
+    }  # fmt: skip
+    listed = pd.read_parquet(folder / "prospects.parquet")
+    best = str(listed["customer_id"].iloc[0])
+    said = propensity("scorecard", "explain", study, best, "--as-of", "2025-08-29", "--json").json
+    kinds = pd.DataFrame(said["table"]).assign(own=lambda table: table["points"] * table["weight"])
+    sums = kinds.groupby("kind")["own"].sum()
+    assert said["points"] == pytest.approx(0.6 * sums["current"] + 0.4 * sums["potential"])
+    assert said["points"] == listed["scorecard_points"].iloc[0]
+    shown = propensity("scorecard", "explain", study, best, "--as-of", "2025-08-29").out
+    assert "(current value) * 0.6 +" in shown

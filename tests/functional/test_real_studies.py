@@ -40,6 +40,7 @@ def test_a_study_on_real_data_reaches_its_floor(name, prospects, positives, floo
     test = run.predictions
     assert (len(test), int(test["label"].sum())) == (prospects, positives)
     assert roc_auc_score(test["label"], test[run.selected]) >= floor - error
+    _check_marketing(run.folder, prospects, positives)
     if name == "coil2000":
         top = test.sort_values(run.selected, ascending=False, kind="stable").head(800)
         assert top["label"].sum() >= 118
@@ -52,6 +53,21 @@ def test_a_study_on_real_data_reaches_its_floor(name, prospects, positives, floo
     parts = ["base_points", *[f"contribution_{i}" for i in range(1, 6)], "contribution_other"]
     total = scored.prospects[parts].fillna(0).sum(axis=1)
     pd.testing.assert_series_equal(total, scored.prospects["points"], rtol=1e-9, check_names=False)
+
+
+def _check_marketing(folder: Path, prospects: int, positives: int) -> None:
+    """The prospects of test, divided in every way of marketing's, are the prospects of test."""
+    report = json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    sets = pd.DataFrame(report["swap_sets"]["sets"])
+    assert (sets["prospects"].sum(), sets["buyers"].sum()) == pytest.approx((prospects, positives))
+    segments = pd.DataFrame(report["segments"])
+    for columns in (segments.groupby("dimension"), pd.DataFrame(report["swap_sets"]["groups"]).groupby("dimension")):
+        assert len(columns) >= 1
+    assert (segments.groupby("dimension")["test_prospects"].sum() == prospects).all()
+    assert (segments.groupby("dimension")["test_buyers"].sum() == positives).all()
+    for pyramid in report["pyramid"].values():
+        assert sum(tier["test_prospects"] for tier in pyramid["tiers"]) == prospects
+    assert {"all prospects", "bought", "ranked highest"} <= {told["avatar"] for told in report["avatars"]["texts"]}
 
 
 def test_where_every_model_fails_under_drift_the_scorecard_is_selected(tmp_path, monkeypatch):
