@@ -21,7 +21,7 @@ from propensity.evaluation.swap import agreement, compare_groups, swap_sets
 from propensity.explain.avatar import EVERYBODY, Trait, describe, tell
 from propensity.features.matrix import Frame
 from propensity.models import MODEL_NAMES
-from propensity.rules.approach import TAGS, tag
+from propensity.rules.approach import tag
 from propensity.rules.evidence import scorecard_table
 from propensity.rules.expressions import did_you_mean
 from propensity.rules.pyramid import pyramid_values, tiers
@@ -46,7 +46,7 @@ class Judged:
     frame : Frame
         With labels.
     decoded : DataFrame, n rows
-        As the rules see them, with the tags beside.
+        As the rules see them.
     probability : dict
         Model → probabilities, shape (n,).
     """
@@ -61,11 +61,6 @@ def traits_of(study: Study) -> dict[str, str]:
     attributes = study.data.customers.attributes
     told = {spec.feature_name(name): spec.trait(name) for name, spec in attributes.items()}
     return {name: trait for name, trait in told.items() if trait is not None}
-
-
-def tags_of(study: Study, decoded: pd.DataFrame) -> pd.DataFrame:
-    """The barrier, approach and channel of each row, where the study declares them."""
-    return tag(decoded, barriers=study.barriers, approach=study.approach, channels=study.channels)
 
 
 def marketing_tables(study: Study, training: Training, frame: Frame, *, as_of: datetime | None) -> dict[str, Any]:
@@ -85,7 +80,7 @@ def marketing_tables(study: Study, training: Training, frame: Frame, *, as_of: d
         the study has nothing to say.
     """
     bundle, samples = training.bundle, training.samples
-    listed, judged = bundle.decoded(frame.X), _judged(study, training)
+    listed, judged = bundle.decoded(frame.X), _judged(training)
     train = bundle.decoded(samples.train.X)
     dimensions = propose(train, bundle.plan.catalogue(), traits_of(study))
     groups = groups_of(bundle, judged.decoded, dimensions)
@@ -117,13 +112,12 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
     return [{str(name): value for name, value in row.items()} for row in table.to_dict("records")]
 
 
-def _judged(study: Study, training: Training) -> Judged:
+def _judged(training: Training) -> Judged:
     frame = training.samples.test if training.samples.test is not None else training.samples.train
-    decoded = training.bundle.decoded(frame.X)
     predictions = training.evaluation.predictions
     return Judged(
         frame=frame,
-        decoded=pd.concat([decoded, tags_of(study, decoded)], axis=1),
+        decoded=training.bundle.decoded(frame.X),
         probability={name: predictions[name].to_numpy() for name in training.evaluation.metrics},
     )
 
@@ -333,7 +327,9 @@ def _avatars(study: Study, training: Training, judged: Judged) -> dict[str, Any]
     groups: dict[str, npt.NDArray[np.bool_]] = {"bought": y == 1, "ranked highest": best}
     if (stages := training.bundle.buying_stages(judged.decoded)) is not None:
         groups |= {stage: (stages == stage).to_numpy() for stage in STAGES}
-    table = describe(judged.decoded, groups, avatar_traits(study, training.bundle, judged.decoded))
+    tags = tag(judged.decoded, barriers=study.barriers, approach=study.approach, channels=study.channels)
+    traits = avatar_traits(study, training.bundle, list(tags.columns))
+    table = describe(judged.decoded.assign(**{str(name): tags[name] for name in tags}), groups, traits)
     names = list(dict.fromkeys(table["avatar"])) if len(table) else [EVERYBODY]
     texts = [{"avatar": name, "prospects": _size(table, name), "parts": tell(table, name)} for name in names]
     return {"table": _rows(table), "texts": texts}
@@ -349,8 +345,13 @@ _DEMOGRAPHIC |= {"occupation", "ownership"}
 _TAG_WORDS = {"barrier": "likely barrier", "approach": "aim", "channel": "channel they respond to"}
 
 
-def avatar_traits(study: Study, bundle: Bundle, decoded: pd.DataFrame) -> list[Trait]:
+def avatar_traits(study: Study, bundle: Bundle, tags: list[str]) -> list[Trait]:
     """What avatars are made of: as the study declares, else by what attributes and events are.
+
+    Parameters
+    ----------
+    tags : list of str
+        Which of barrier, approach and channel there are; they go before an attribute of that name.
 
     Raises
     ------
@@ -358,9 +359,8 @@ def avatar_traits(study: Study, bundle: Bundle, decoded: pd.DataFrame) -> list[T
         When a declared feature does not exist.
     """
     catalogue = {str(entry["name"]): entry for entry in bundle.plan.catalogue()}
-    for name in TAGS:
-        if name in decoded.columns:
-            catalogue[name] = {"name": name, "description": _TAG_WORDS[name], "kind": "category"}
+    for name in tags:
+        catalogue[name] = {"name": name, "description": _TAG_WORDS[name], "kind": "category"}
     declared = dict(study.avatar)
     named: list[tuple[str, str]] = []
     proposed = _proposed_parts(study, catalogue)

@@ -58,7 +58,6 @@ from propensity.rules.stages import StageRules, default_rules, stage_rules
 from propensity.run_folder import Material, track_run, write_run
 from propensity.samples import (
     Samples,
-    behaviour_columns,
     draw_labelled,
     express,
     labelled_rows,
@@ -303,7 +302,7 @@ def named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
             named += sorted(parse_expression(text, columns=None, where=f"{place}.{name}").columns)
     named += [indicator.feature for pyramid in study.pyramids.values() for indicator in pyramid.indicators]
     named += [feature for features in study.avatar.values() for feature in features]
-    return [*named, *sorted(behaviour_columns(study))]
+    return named
 
 
 def labelled_samples(study: Study, *, always: Sequence[str], now: datetime, progress: Progress) -> Samples:

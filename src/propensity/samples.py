@@ -315,7 +315,7 @@ def temporal_samples(
     parts = {
         split: frame.take(np.isin(at, [np.datetime64(_naive(c), "us") for c in cutoffs[split]])) for split in cutoffs
     }
-    plan = keep_informative(drawn.plan, parts["train"].X, always=always)
+    plan = keep_informative(drawn.plan, parts["train"].X, always=[*always, *behaviour_columns(study)])
     parts = {split: select_columns(part, plan) for split, part in parts.items()}
     return Samples(
         plan=plan,

@@ -18,7 +18,6 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from propensity.cohort import draw_cohort
 from propensity.config import DataSpec, Study, load_study
 from propensity.data.connect import (
     Source,
@@ -38,7 +37,7 @@ from propensity.features.plan import learn_plan
 from propensity.labels import label_cohort
 from propensity.rules.scorecard import Scorecard, total_points
 from propensity.rules.scorecard_sql import scorecard_sql
-from propensity.samples import express
+from propensity.samples import criteria_plan, draw, express
 
 pytest.importorskip("pyspark", reason="Spark is not installed: pip install propensity[spark]")
 # Spark's Python side leaves the closing of its sockets to the garbage collector.
@@ -459,9 +458,10 @@ def looked_at(study: Study, engine: str, *, cutoffs: list[datetime], features: b
             found[name] = None if table is None else plain(to_frame(table))
         cohorts = []
         for i, cutoff in enumerate(cutoffs):
-            cohort = draw_cohort(tables, cutoff, target=study.target, outcome=study.outcome, express=express)
+            cohort = draw(tables, study, cutoff, plan=criteria_plan(tables, study))
             cohorts.append(cohort.keys)
             found[f"keys {i}"], found[f"funnel {i}"] = cohort.keys, cohort.funnel
+            found[f"criteria {i}"] = [(c.fails, c.kept_out["customer_id"].tolist()) for c in cohort.criteria]
             found[f"labels {i}"] = label_cohort(tables, cohort.keys, cutoff, study=study, express=express)
             found[f"attributes {i}"] = plain(to_frame(attributes_as_of(tables, cutoff)))
         if features:
@@ -490,7 +490,10 @@ def assert_same(study: Study, *, cutoffs: list[datetime], features: bool) -> Non
 def test_a_market_gives_the_same_tables_cohorts_labels_and_features(spark: Source, simulated_market: Path) -> None:
     shipped = Path(__file__).parents[2] / "src" / "propensity" / "data" / "demo" / "demo.yaml"
     study = load_study(shipped)
-    study = study.model_copy(update={"data": study.data.model_copy(update={"source": str(simulated_market)})})
+    data = study.data.model_copy(update={"source": str(simulated_market)})
+    criteria = {**study.target.criteria, "in touch": "events_visit_90d > 0 AND age < 80"}
+    target = study.target.model_copy(update={"criteria": criteria})
+    study = study.model_copy(update={"data": data, "target": target})
     cutoffs = study.cutoff_instants()
     assert_same(study, cutoffs=[cutoffs["train"][0], cutoffs["test"][0]], features=True)
 

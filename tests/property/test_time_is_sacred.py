@@ -9,13 +9,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from propensity.cohort import Cohort, draw_cohort
+from propensity.cohort import Cohort
 from propensity.config import Study, load_study
 from propensity.data import simulate
 from propensity.data.tables import Tables, open_tables
 from propensity.features.matrix import Frame, build_frame
 from propensity.features.plan import FeaturePlan, learn_plan
-from propensity.samples import express, scoring_frame, temporal_samples
+from propensity.samples import criteria_plan, draw, express, scoring_frame, temporal_samples
 
 TABLES = {"customers": "registered_at", "events": "occurred_at", "purchases": "ordered_at"}
 DEMO = Path(simulate.__file__).parent / "demo" / "demo.yaml"
@@ -33,11 +33,16 @@ class AsOf:
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    """The demo's study, with fewer train cutoffs."""
+    """The demo's study, with fewer train cutoffs, and a criterion over behaviour."""
     demo = load_study(DEMO)
     assert demo.cutoffs is not None
     train = tuple(day.date() for day in demo.cutoff_instants()["train"][-2:])
-    return demo.model_copy(update={"cutoffs": demo.cutoffs.model_copy(update={"train": train})})
+    criteria = {**demo.target.criteria, "in touch": "events_visit_90d > 0 AND recency_days_visit < 60"}
+    changes = {
+        "cutoffs": demo.cutoffs.model_copy(update={"train": train}),
+        "target": demo.target.model_copy(update={"criteria": criteria}),
+    }
+    return demo.model_copy(update=changes)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +56,7 @@ def cutoff(study: Study) -> datetime:
 
 
 def as_of(tables: Tables, study: Study, cutoff: datetime) -> AsOf:
-    cohort = draw_cohort(tables, cutoff, target=study.target, outcome=study.outcome, express=express)
+    cohort = draw(tables, study, cutoff, plan=criteria_plan(tables, study))
     plan, _ = learn_plan(tables, study, cohorts=[cohort.keys], cutoffs=[cutoff])
     return AsOf(cohort, plan, build_frame(tables, plan, cohorts=[cohort.keys], cutoffs=[cutoff]))
 
@@ -128,6 +133,10 @@ def test_nothing_at_or_after_the_cutoff_changes_a_cohort_or_a_feature(
         found = as_of(tables, study, cutoff)
     assert found.cohort.keys["customer_id"].tolist() == truth.cohort.keys["customer_id"].tolist()
     assert [step.to_dict() for step in found.cohort.funnel] == [step.to_dict() for step in truth.cohort.funnel]
+    for one, other_one in zip(found.cohort.criteria, truth.cohort.criteria, strict=True):
+        assert one.fails == other_one.fails
+        assert one.kept_out["customer_id"].tolist() == other_one.kept_out["customer_id"].tolist()
+    assert len(truth.cohort.criteria[-1].kept_out) > 20
     assert found.plan.to_dict() == truth.plan.to_dict()
     assert found.frame.keys["customer_id"].tolist() == truth.frame.keys["customer_id"].tolist()
     assert found.frame.X.to_numpy().tobytes() == truth.frame.X.to_numpy().tobytes()

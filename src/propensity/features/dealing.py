@@ -93,7 +93,9 @@ class Groups:
         return len(self.rows) - 1
 
     def position_of(self) -> Numbers:
-        """The position of each customer number among `customers` (−1: it has no rows)."""
+        """The position of each customer number among `customers` (−1: no rows); empty where the two are the same."""
+        if len(self.customers) and self.customers[-1] == len(self.customers) - 1:
+            return np.empty(0, dtype=np.int32)
         found = np.full(int(self.customers[-1]) + 1 if len(self.customers) else 0, -1, dtype=np.int32)
         found[self.customers] = np.arange(len(self.customers))
         return found
@@ -116,6 +118,7 @@ class Dealt:
 
     def __init__(self, groups: Groups, edges: Edges, *, timed: bool, spill: Spill | None = None) -> None:
         self._position_of, self._shift, self._groups = groups.position_of(), groups.shift, len(groups)
+        self._customers = len(groups.customers)
         self._grid, self._timed, self._spill = Grid.of(edges), timed, spill
         # Boundaries are few: half the memory of what is kept of a record.
         self._small = np.empty(0, dtype=np.int16 if len(edges.instants) < 2**15 else np.int32)
@@ -140,7 +143,7 @@ class Dealt:
         given = {name: read_only(column) for name, column in batch.items() if column is not None}
         columns = [given[name] for name in ("code", "time", "known")]
         order, who, at, known_at, starts = _deal(
-            *columns, self._grid, self._position_of, self._shift, self._groups, self._small
+            *columns, self._grid, self._position_of, self._customers, self._shift, self._groups, self._small
         )
         part = {"who": who, "at": at, "known_at": known_at, "slots": _taken(given["slots"], order)}
         more = ["value", "keys", *(["time"] if self._timed else [])]
@@ -212,13 +215,16 @@ def _after(grid, time, least):  # type: ignore[no-untyped-def]
 
 
 @numba.njit(cache=True, nogil=True)
-def _deal(code, time, known, grid, position_of, shift, groups, small):  # type: ignore[no-untyped-def]
+def _deal(code, time, known, grid, position_of, customers, shift, groups, small):  # type: ignore[no-untyped-def]
     """Where each record goes: its place, customer and boundaries, heap after heap, and where each heap begins."""
     count, last, mask = len(code), len(grid.instants), (1 << shift) - 1
     found, after = np.empty(count, dtype=np.int32), np.empty(count, dtype=np.int32)
     starts = np.zeros(groups + 2, dtype=np.int64)
     for i in range(count):
-        found[i] = position_of[code[i]] if code[i] < len(position_of) else -1
+        if len(position_of) == 0:  # every number has rows: to look each up would miss the cache
+            found[i] = code[i] if code[i] < customers else -1
+        else:
+            found[i] = position_of[code[i]] if code[i] < len(position_of) else -1
         if found[i] >= 0:
             after[i] = _after(grid, time[i], 0)
             if after[i] < last:

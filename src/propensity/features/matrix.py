@@ -27,6 +27,7 @@ from propensity.features.spread import sweep_on_workers
 from propensity.features.sweep import BLOCK_ROWS, Column, Sweep, sweep_blocks
 
 Floats = npt.NDArray[np.float32]
+_KEYS = ("customer_id", "cutoff")
 
 
 @dataclass(frozen=True)
@@ -115,17 +116,11 @@ class Rows:
         position = np.repeat(np.arange(len(cohorts), dtype=np.int64), [len(cohort) for cohort in cohorts])
         code = np.concatenate([cohort["code"].to_numpy(dtype=np.int64) for cohort in cohorts])
         order = np.argsort(code, kind="stable")  # cohorts stand in the order of their cutoffs
+        code, position = code[order], position[order]
         # Column by column: a frame of millions of rows is taken apart, and put together, more slowly.
-        columns = {name: pd.concat([cohort[name] for cohort in cohorts]) for name in ("customer_id", "cutoff")}
-        keys = pd.DataFrame(
-            {
-                "customer_id": columns["customer_id"].array.take(order),
-                "code": code[order],
-                "cutoff": columns["cutoff"].array.take(order),
-            },
-            copy=False,
-        )
-        return cls(keys=keys, code=code[order], cutoff=position[order], cutoffs=tuple(cutoffs), order=order)
+        customer_id, cutoff = (pd.concat([cohort[name] for cohort in cohorts]).array.take(order) for name in _KEYS)
+        keys = pd.DataFrame({"customer_id": customer_id, "code": code, "cutoff": cutoff}, copy=False)
+        return cls(keys=keys, code=code, cutoff=position, cutoffs=tuple(cutoffs), order=order)
 
 
 def feature_blocks(
