@@ -3,7 +3,7 @@
 Counts are of the prospects to be listed, outcomes of those on test.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -21,7 +21,7 @@ from propensity.evaluation.swap import agreement, compare_groups, swap_sets
 from propensity.explain.avatar import EVERYBODY, Trait, describe, tell
 from propensity.features.matrix import Frame
 from propensity.models import MODEL_NAMES
-from propensity.rules.approach import tag
+from propensity.rules.approach import TAGS, tag
 from propensity.rules.evidence import scorecard_table
 from propensity.rules.expressions import did_you_mean
 from propensity.rules.pyramid import pyramid_values, tiers
@@ -345,6 +345,19 @@ _DEMOGRAPHIC |= {"occupation", "ownership"}
 _TAG_WORDS = {"barrier": "likely barrier", "approach": "aim", "channel": "channel they respond to"}
 
 
+def check_avatar(study: Study, names: Collection[str]) -> None:
+    """Raise ConfigError unless what avatars are declared to be made of exists: features, or declared tags."""
+    given = zip(TAGS, (study.barriers, study.approach, study.channels), strict=True)
+    known = [*names, *(tag_name for tag_name, rules in given if rules)]
+    for part, features in study.avatar.items():
+        for feature in features:
+            if feature not in known:
+                raise ConfigError(
+                    f"avatar.{part}: no feature {feature!r}. {did_you_mean(feature, known)} "
+                    "List them: propensity features STUDY."
+                )
+
+
 def avatar_traits(study: Study, bundle: Bundle, tags: list[str]) -> list[Trait]:
     """What avatars are made of: as the study declares, else by what attributes and events are.
 
@@ -352,11 +365,6 @@ def avatar_traits(study: Study, bundle: Bundle, tags: list[str]) -> list[Trait]:
     ----------
     tags : list of str
         Which of barrier, approach and channel there are; they go before an attribute of that name.
-
-    Raises
-    ------
-    ConfigError
-        When a declared feature does not exist.
     """
     catalogue = {str(entry["name"]): entry for entry in bundle.plan.catalogue()}
     for name in tags:
@@ -365,12 +373,6 @@ def avatar_traits(study: Study, bundle: Bundle, tags: list[str]) -> list[Trait]:
     named: list[tuple[str, str]] = []
     proposed = _proposed_parts(study, catalogue)
     for part in AVATAR_PARTS:
-        for feature in declared.get(part, ()):
-            if feature not in catalogue:
-                raise ConfigError(
-                    f"avatar.{part}: no feature {feature!r}. {did_you_mean(feature, list(catalogue))} "
-                    "List them: propensity features STUDY."
-                )
         named += [(part, feature) for feature in declared.get(part, proposed.get(part, ()))]
     return [
         Trait(part, feature, str(entry["description"]), str(entry["kind"]), is_count=entry.get("unit") == "count")

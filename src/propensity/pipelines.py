@@ -39,7 +39,7 @@ from propensity.files import (
     write_list,
     write_row_groups,
 )
-from propensity.marketing import criteria_table
+from propensity.marketing import check_avatar, criteria_table
 from propensity.results import (
     AuditResult,
     CheckResult,
@@ -336,6 +336,7 @@ def _train(
             "List them: propensity features STUDY."
         )
     check_rules(study, samples.plan)
+    check_avatar(study, samples.plan.names)
     stages = _stages(study, samples.plan, kinds)
     return train_study(study, samples, scorecard=scorecard, stages=stages, about=about, progress=progress)
 
@@ -344,7 +345,7 @@ def check_rules(study: Study, plan: FeaturePlan) -> None:
     """Raise ConfigError where the study's rules name features that there are not."""
     check_qualification(study.qualification, columns=plan.names, where="qualification")
     check_tags({"barriers": study.barriers, "approach": study.approach, "channels": study.channels}, columns=plan.names)
-    check_pyramids(study.pyramids, columns=plan.names)
+    check_pyramids(study.pyramids, columns=plan.names, categories=plan.categories)
 
 
 def _stages(study: Study, plan: FeaturePlan, kinds: list[str] | None) -> StageRules | None:

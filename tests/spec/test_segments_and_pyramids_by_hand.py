@@ -117,7 +117,7 @@ def test_a_pyramid_of_an_unknown_or_worded_feature_is_refused():
     with pytest.raises(ConfigError, match=r"pyramids.profit: no feature 'spnd'. Did you mean 'spend'"):
         check_pyramids({"profit": pyramid({"feature": "spnd"}, **HALVES)}, columns=["spend"])
     with pytest.raises(ConfigError, match="holds categories"):
-        pyramid_values(pd.DataFrame({"x": ["a", "b"]}), pyramid({"feature": "x"}, **HALVES))
+        check_pyramids({"profit": pyramid({"feature": "x"}, **HALVES)}, columns=["x"], categories=["x"])
 
 
 def test_barrier_approach_and_channel_are_the_first_rules_that_hold():

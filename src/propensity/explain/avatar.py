@@ -18,13 +18,15 @@ import pandas as pd
 from propensity.evaluation.curves import wilson_interval
 
 Flags = npt.NDArray[np.bool_]
+Floats = npt.NDArray[np.float64]
+Codes = npt.NDArray[np.intp]
 PARTS = ("demographics", "goals and values", "information sources", "problems and challenges", "barriers and role")
 QUESTIONS = {"go": "where they go", "like": "what they like", "do": "what they do"}
 EVERYBODY = "all prospects"
 NO_DATA = "no data"
 _QUANTILE = NormalDist().inv_cdf(0.975)
-_LEVELS = 12
-"""Categories of a feature that are told apart."""
+_TOLD_LEVELS = 12
+"""Categories of a feature that are told, the most frequent first."""
 _TOLD = 3
 """Differences of a part that are read out."""
 _SMALL = 0.1
@@ -74,59 +76,86 @@ def describe(frame: pd.DataFrame, groups: Mapping[str, Flags], traits: Sequence[
         all; missing where that is 0), ``difference`` with ``low`` and ``high`` (95 %), ``effect``, and ``is_clear``:
         the interval leaves out 0. Values that are not given are left out of means, and of shares' denominators.
     """
-    rows: list[dict[str, Any]] = []
-    for avatar, member in {EVERYBODY: np.ones(len(frame), dtype=bool), **groups}.items():
-        if member.sum() < _FEWEST:
-            continue
-        for trait in traits:
-            head = {"avatar": avatar, "prospects": int(member.sum()), **vars(trait)}
-            del head["kind"]
-            if trait.kind not in ("boolean", "category"):
-                lines = [_mean_line(frame[trait.feature], member)]
-            else:
-                lines = _share_lines(frame[trait.feature], member, is_boolean=trait.kind == "boolean")
-            rows += [{**head, **line} for line in lines if line]
-    return pd.DataFrame(rows)
+    members = {EVERYBODY: np.ones(len(frame), dtype=bool), **groups}
+    members = {avatar: member for avatar, member in members.items() if member.sum() >= _FEWEST}
+    rows: dict[str, list[dict[str, Any]]] = {avatar: [] for avatar in members}
+    for trait in traits:
+        head = {"part": trait.part, "feature": trait.feature, "description": trait.description}
+        values = _values_of(frame[trait.feature], trait.kind)
+        for avatar, member in members.items():
+            size = {"avatar": avatar, "prospects": int(member.sum())}
+            rows[avatar] += [{**size, **head, "is_count": trait.is_count, **line} for line in values.lines(member)]
+    return pd.DataFrame([row for own in rows.values() for row in own])
 
 
-def _mean_line(values: pd.Series, member: Flags) -> dict[str, Any]:
-    numbers = values.to_numpy(dtype=np.float64, na_value=np.nan)
-    known = ~np.isnan(numbers)
-    own, rest = numbers[known & member], numbers[known & ~member]
-    every = numbers[known]
-    if not own.size:
-        return {}
-    line = {"level": None, "measure": "mean", **_beside(float(own.mean()), float(every.mean()))}
-    if own.size < 2 or rest.size < 2:
-        return {**line, "low": np.nan, "high": np.nan, "effect": 0.0, "is_clear": False}
-    # The group is a part of all: it differs from all by its difference from the rest, times the rest's share.
-    share = rest.size / every.size
-    error = np.sqrt(own.var(ddof=1) / own.size + rest.var(ddof=1) / rest.size)
-    gap = own.mean() - rest.mean()
-    low, high = (float(share * (gap + side * _QUANTILE * error)) for side in (-1, 1))
-    spread = np.sqrt(((own.size - 1) * own.var(ddof=1) + (rest.size - 1) * rest.var(ddof=1)) / (every.size - 2))
-    effect = float(gap / spread) if spread > 0 else 0.0
-    return {**line, "low": low, "high": high, "effect": effect, "is_clear": bool(low > 0 or high < 0)}
+@dataclass(frozen=True)
+class _Numbers:
+    """A feature whose mean is told; NaN where it is not known."""
+
+    numbers: Floats
+
+    def lines(self, member: Flags) -> list[dict[str, Any]]:
+        known = ~np.isnan(self.numbers)
+        own, rest = self.numbers[known & member], self.numbers[known & ~member]
+        if not own.size:
+            return []
+        every = float(self.numbers[known].mean())
+        line = {"level": None, "measure": "mean", **_beside(float(own.mean()), every)}
+        if own.size < 2 or rest.size < 2:
+            return [{**line, **_UNKNOWN}]
+        # The group is a part of all: it differs from all by its difference from the rest, times the rest's share.
+        share, gap = rest.size / (own.size + rest.size), own.mean() - rest.mean()
+        error = np.sqrt(own.var(ddof=1) / own.size + rest.var(ddof=1) / rest.size)
+        low, high = (float(share * (gap + side * _QUANTILE * error)) for side in (-1, 1))
+        squares = (own.size - 1) * own.var(ddof=1) + (rest.size - 1) * rest.var(ddof=1)
+        spread = np.sqrt(squares / (own.size + rest.size - 2))
+        effect = float(gap / spread) if spread > 0 else 0.0
+        return [{**line, "low": low, "high": high, "effect": effect, "is_clear": bool(low > 0 or high < 0)}]
 
 
-def _share_lines(values: pd.Series, member: Flags, *, is_boolean: bool) -> list[dict[str, Any]]:
-    known = values.notna().to_numpy()
-    if not (known & member).any():
-        return []
-    if is_boolean:
-        return [_share_line("yes", values.to_numpy(dtype=np.float64, na_value=np.nan) > 0, known, member)]
-    texts = values.astype(object).to_numpy()
-    levels = pd.Series(texts[known]).value_counts().index[:_LEVELS]
-    return [_share_line(str(level), texts == level, known, member) for level in levels]
+@dataclass(frozen=True)
+class _Levels:
+    """A feature whose shares are told: the level of each row, by position among `names`; −1 where it is not known."""
+
+    codes: Codes
+    names: tuple[str, ...]
+
+    def lines(self, member: Flags) -> list[dict[str, Any]]:
+        known = self.codes >= 0
+        own, rest = self.codes[known & member], self.codes[known & ~member]
+        if not own.size:
+            return []
+        counts = [np.bincount(codes, minlength=len(self.names)) for codes in (own, rest)]
+        told = _TOLD_LEVELS if self.names != _YES_OR_NO else 1
+        return [
+            _share_line(name, int(counts[0][i]), own.size, int(counts[1][i]), rest.size)
+            for i, name in enumerate(self.names[:told])
+        ]
 
 
-def _share_line(level: str, holds: Flags, known: Flags, member: Flags) -> dict[str, Any]:
-    n, m = int((known & member).sum()), int((known & ~member).sum())
-    own, rest = int((holds & known & member).sum()), int((holds & known & ~member).sum())
-    p, everybody = own / n, (own + rest) / (n + m)
-    line = {"level": level, "measure": "share", **_beside(p, everybody)}
+_YES_OR_NO = ("yes", "no")
+_UNKNOWN = {"low": np.nan, "high": np.nan, "effect": 0.0, "is_clear": False}
+
+
+def _values_of(column: pd.Series, kind: str) -> _Numbers | _Levels:
+    """A feature ready to be counted: categories by falling frequency, a boolean as yes or no."""
+    if kind not in ("boolean", "category"):
+        return _Numbers(column.to_numpy(dtype=np.float64, na_value=np.nan))
+    if kind == "boolean":
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return _Levels(np.where(np.isnan(numbers), -1, np.where(numbers > 0, 0, 1)), _YES_OR_NO)
+    codes, levels = pd.factorize(column.astype(object), sort=True)
+    order = np.argsort(-np.bincount(codes[codes >= 0], minlength=len(levels)), kind="stable")
+    rank = np.append(np.argsort(order), -1)  # code −1 is the last
+    return _Levels(rank[codes], tuple(str(levels[i]) for i in order))
+
+
+def _share_line(level: str, own: int, n: int, rest: int, m: int) -> dict[str, Any]:
+    """`own` of the group's `n` rows, and `rest` of the `m` others, have the level."""
+    p = own / n
+    line = {"level": level, "measure": "share", **_beside(p, (own + rest) / (n + m))}
     if m == 0:
-        return {**line, "low": np.nan, "high": np.nan, "effect": 0.0, "is_clear": False}
+        return {**line, **_UNKNOWN}
     q, share = rest / m, m / (n + m)
     (p_low, p_high), (q_low, q_high) = wilson_interval(own, n), wilson_interval(rest, m)
     low = float(share * (p - q - np.hypot(p - p_low, q_high - q)))

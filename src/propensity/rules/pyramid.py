@@ -15,14 +15,20 @@ FULL = 100.0
 """The value of a prospect that is first on every indicator."""
 
 
-def check_pyramids(pyramids: Mapping[str, PyramidSpec], *, columns: Collection[str]) -> None:
-    """Raise ConfigError unless every indicator is a feature that there is."""
+def check_pyramids(
+    pyramids: Mapping[str, PyramidSpec], *, columns: Collection[str], categories: Collection[str] = ()
+) -> None:
+    """Raise ConfigError unless every indicator is a feature that there is, and a number."""
     for name, pyramid in pyramids.items():
         for indicator in pyramid.indicators:
             if indicator.feature not in columns:
                 raise ConfigError(
                     f"pyramids.{name}: no feature {indicator.feature!r}. {did_you_mean(indicator.feature, columns)} "
                     "List them: propensity features STUDY."
+                )
+            if indicator.feature in categories:
+                raise ConfigError(
+                    f"pyramids.{name}: {indicator.feature!r} holds categories. An indicator of a pyramid is a number."
                 )
 
 
@@ -45,15 +51,16 @@ def pyramid_values(frame: pd.DataFrame, pyramid: PyramidSpec) -> Floats:
     weights = np.array([indicator.weight for indicator in pyramid.indicators])
     scaled = np.empty((len(frame), len(weights)))
     for i, indicator in enumerate(pyramid.indicators):
-        numbers = frame[indicator.feature].astype(object).where(frame[indicator.feature].notna(), np.nan)
-        try:
-            values = numbers.to_numpy(dtype=np.float64)
-        except ValueError:
-            raise ConfigError(
-                f"pyramids: {indicator.feature!r} holds categories. An indicator of a pyramid is a number."
-            ) from None
+        values = _numbers(frame[indicator.feature])
         scaled[:, i] = np.where(np.isnan(values), indicator.missing, _scaled(values, indicator.scale))
     return np.asarray(scaled @ (weights / weights.sum()) * FULL)
+
+
+def _numbers(column: pd.Series) -> Floats:
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return column.to_numpy(dtype=np.float64, na_value=np.nan)
+    assert not column.notna().any(), column.name  # noqa: S101 - checked before: a category is no indicator
+    return np.full(len(column), np.nan)
 
 
 def _scaled(values: Floats, scale: str | FixedScale) -> Floats:
