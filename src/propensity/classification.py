@@ -2,12 +2,11 @@
 
 from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import numpy as np
 import pandas as pd
 
-from propensity.bundle import Bundle, load_bundle
+from propensity.bundle import Bundle
 from propensity.config import Study
 from propensity.data.connect import to_frame
 from propensity.data.tables import Tables, as_of, outcome_records
@@ -15,7 +14,7 @@ from propensity.errors import InputError
 from propensity.features.matrix import Frame
 from propensity.files import write_list
 from propensity.marketing import group_order, groups_of, traits_of
-from propensity.pipelines import Progress, check_rules, engine_errors, find_bundle, open_study, require_fit
+from propensity.pipelines import Progress, check_rules, engine_errors, fitting_bundle, open_study
 from propensity.results import Classification
 from propensity.rules.segments import propose
 from propensity.rules.stages import stage_transitions
@@ -61,10 +60,7 @@ def classify(
         raise InputError("--since: it must lie before --as-of.")
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise InputError(f"--out: {out.name} ends in neither .parquet nor .csv. Choose one of them.")
-    with TemporaryDirectory(prefix="propensity-") as temporary:
-        where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=tracking_uri)
-        bundle = load_bundle(where)
-    require_fit(study, bundle, where)
+    bundle = fitting_bundle(study, model, runs=runs, uri=tracking_uri)
     check_rules(study, bundle.plan)
     with open_study(study, today=today) as tables:
         progress(f"prospects as of {format_instant(at, zone=study.zone)}")

@@ -184,7 +184,7 @@ def _trained(study: Study, model: str | None, *, runs: Path | None, uri: str | N
         try:
             where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=uri)
             bundle = load_bundle(where)
-            require_fit(study, bundle, where)
+            _require_fit(study, bundle, where)
         except BundleError:
             if model is not None:
                 raise
@@ -398,7 +398,22 @@ def find_bundle(
     return folder
 
 
-def require_fit(study: Study, bundle: Bundle, where: Path) -> None:
+def fitting_bundle(study: Study, model: str | None, *, runs: Path | None, uri: str | None) -> Bundle:
+    """The bundle that `model` names (see `find_bundle`), trained with what the study means now.
+
+    Raises
+    ------
+    BundleError
+        When there is none, or it was trained with something else.
+    """
+    with TemporaryDirectory(prefix="propensity-") as temporary:
+        where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=uri)
+        bundle = load_bundle(where)
+    _require_fit(study, bundle, where)
+    return bundle
+
+
+def _require_fit(study: Study, bundle: Bundle, where: Path) -> None:
     """Raise BundleError unless the bundle was trained with what the study means now."""
     if bundle.about.get("meaning") != meaning_fingerprint(study):
         raise BundleError(
@@ -445,10 +460,7 @@ def score(
     """
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise InputError(f"--out: {out.name} ends in neither .parquet nor .csv. Choose one of them.")
-    with TemporaryDirectory(prefix="propensity-") as temporary:
-        where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=tracking_uri)
-        bundle = load_bundle(where)
-    require_fit(study, bundle, where)
+    bundle = fitting_bundle(study, model, runs=runs, uri=tracking_uri)
     check_rules(study, bundle.plan)
     if study.is_snapshot:
         if data is None:
@@ -518,10 +530,7 @@ def explain(
     InputError
         When the customer is not a prospect as of the date.
     """
-    with TemporaryDirectory(prefix="propensity-") as temporary:
-        where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=tracking_uri)
-        bundle = load_bundle(where)
-    require_fit(study, bundle, where)
+    bundle = fitting_bundle(study, model, runs=runs, uri=tracking_uri)
     frame, as_of = prospects(study, bundle.plan, as_of=as_of, today=today)
     found = np.flatnonzero(frame.keys["customer_id"].astype(str).to_numpy() == customer)
     if len(found) == 0:
