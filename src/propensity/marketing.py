@@ -169,7 +169,7 @@ def groups_of(bundle: Bundle, decoded: pd.DataFrame, dimensions: Iterable[Dimens
 def group_order(bundle: Bundle, dimensions: Iterable[Dimension]) -> dict[str, tuple[str, ...]]:
     """All groups of each dimension in their order."""
     order = {dimension.name: dimension.groups for dimension in dimensions}
-    return {**order, SEGMENT: (*bundle.segments, OTHER), STAGE: STAGES}
+    return {**order, SEGMENT: tuple(dict.fromkeys((*bundle.segments, OTHER))), STAGE: STAGES}
 
 
 def segment_table(

@@ -45,6 +45,10 @@ def test_a_category_has_a_group_and_rare_ones_are_together():
     frame = pd.DataFrame({"region": ["north", "south", "moon", None]})
     groups = Dimension("d", "region", categories=("north", "south"))
     assert groups.group_of(frame).tolist() == ["north", "south", "other", "missing"]
+    # What the data itself calls "other" is with the rare ones, and no group stands twice.
+    pooled = Dimension("d", "region", categories=("north", "other"))
+    assert pooled.group_of(frame.replace("moon", "other")).tolist() == ["north", "other", "other", "missing"]
+    assert pooled.groups == ("north", "other", "missing")
 
 
 def test_dimensions_are_proposed_out_of_what_attributes_tell():

@@ -74,8 +74,8 @@ class Dimension:
     @property
     def groups(self) -> tuple[str, ...]:
         """The groups' names in order, that of missing values last."""
-        own = (*self.categories, OTHER) if self.categories else tuple(between(list(self.edges)))
-        return (*own, MISSING)
+        own = [name for name in self.categories if name not in (OTHER, MISSING)]
+        return (*own, OTHER, MISSING) if self.categories else (*between(list(self.edges)), MISSING)
 
     def group_of(self, frame: pd.DataFrame) -> Texts:
         """Each prospect's group, shape (n,)."""
