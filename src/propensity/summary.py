@@ -25,6 +25,8 @@ from propensity.training import Training
 
 PACKAGES = ("propensity", "numpy", "pandas", "scikit-learn", "lightgbm", "shap", "mlflow", "duckdb", "ibis-framework")
 _CATALOGUED = ("name", "description", "group", "window", "source", "kind", "unit", "missing_share", "typical")
+_FEW_BUYERS = 50
+"""Test prospects that bought, below which the report warns of rough figures."""
 _SAMPLE = 2_000
 """Rows that importance and SHAP's plots are computed from."""
 
@@ -213,7 +215,7 @@ def build_report(
         "prospects": shown_prospects(ranked, bundle, X),
         "list": dict(list_entry),
         "data": {"tables": training.samples.data, "warnings": training.samples.warnings},
-        "limits": _limits(study),
+        "limits": _limits(study, evaluation.metrics[evaluation.selected]["test"]["positives"]),
     }
     return report, figures
 
@@ -222,10 +224,15 @@ def _data_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
-def _limits(study: Study) -> list[str]:
+def _limits(study: Study, buyers: int) -> list[str]:
+    few = [
+        f"Only {buyers:,} of the test prospects bought: all figures are rough, their intervals are wide, and only "
+        "large differences between models can be seen. Where none is clear, the simpler rule does as well."
+    ]
     limits = [
+        *(few if buyers < _FEW_BUYERS else []),
         "The 90 % interval of a prospect's probability covers the drawing of customers and the calibration, neither "
-        "the model's own bias nor change to come: on a simulated market it held the true probability of 7 in 10."
+        "the model's own bias nor change to come: on a simulated market it held the true probability of 7 in 10.",
     ]
     if study.is_snapshot:
         return [*limits, "One snapshot: whether each attribute was known before the outcome cannot be checked here."]

@@ -83,6 +83,13 @@ def test_the_list_says_how_to_approach_each_prospect(listed):
         assert len(set(listed[column].dropna())) > 1, column
 
 
+def test_few_buyers_are_told_among_the_limits(quick, tested):
+    assert 0 < tested["label"].sum() < 50
+    said = read(quick, "report")["limits"][0]
+    assert said.startswith(f"Only {tested['label'].sum()} of the test prospects bought")
+    assert said in (quick.folder / "report.html").read_text(encoding="utf-8")
+
+
 def test_all_parts_of_the_demos_avatars_have_data(quick):
     avatars = read(quick, "avatars")
     told = {entry["avatar"]: entry for entry in avatars["texts"]}

@@ -67,6 +67,7 @@ def _check_marketing(folder: Path, prospects: int, positives: int) -> None:
     assert (segments.groupby("dimension")["test_buyers"].sum() == positives).all()
     for pyramid in report["pyramid"].values():
         assert sum(tier["test_prospects"] for tier in pyramid["tiers"]) == prospects
+    assert not any(limit.startswith("Only") for limit in report["limits"])  # there are buyers enough
     assert {"all prospects", "bought", "ranked highest"} <= {told["avatar"] for told in report["avatars"]["texts"]}
 
 
