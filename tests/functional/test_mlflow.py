@@ -81,8 +81,10 @@ def test_files_and_figures_are_artifacts(store, parent, trained):
     files = {artifact.path for artifact in store.list_artifacts(parent.info.run_id)}
     assert files >= {"metrics.json", "funnel.json", "manifest.json", "report.json", "report.html", "figures"}
     assert files >= {"prospects.parquet", "predictions.parquet"}
+    marketing = ("segments", "stages", "qualification", "pyramid", "scorecard", "swap_sets", "avatars")
+    assert files >= {f"{name}.json" for name in marketing}
     figures = {artifact.path for artifact in store.list_artifacts(parent.info.run_id, "figures")}
-    assert "figures/shap_summary.png" in figures
+    assert figures >= {"figures/shap_summary.png", "figures/avatar_ranked_highest.png"}
     assert figures == {f"figures/{path.name}" for path in (trained.folder / "figures").iterdir()}
 
 
