@@ -288,11 +288,17 @@ def observe(people: People, state: State) -> dict[str, Any]:
     }
 
 
-def chance_to_buy(seen: dict[str, Any], *, period: int) -> Floats:
-    """Probability (n,) that a customer without home insurance buys it within the period, from what is seen alone."""
+def chance_to_buy(seen: dict[str, Any], *, period: int, turned: bool = False) -> Floats:
+    """Probability (n,) that a customer without home insurance buys it within the period, from what is seen alone.
+
+    `turned`: a cheap competitor has entered. Less is bought, fewer of those who ask for a quote buy, and the north,
+    where it began, falls behind.
+    """
     age, income = seen["age"], seen["income"]
     log_odds = np.where(seen["business"], _firm_terms(seen), _person_terms(seen, age, income))
     log_odds = log_odds + _behaviour_terms(seen) + season_and_drift(period)
+    if turned:
+        log_odds = log_odds - 0.5 - 0.5 * (seen["quote_30d"] > 0) - 0.6 * (seen["region"] == REGIONS.index("north"))
     return np.asarray(1 / (1 + np.exp(-log_odds)))
 
 

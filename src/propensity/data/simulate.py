@@ -65,6 +65,7 @@ def simulate(
     customers: int = 20_000,
     seed: int = 7,
     periods: int = PERIODS,
+    turns: int | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> MarketSummary:
     """Simulate a market and write its tables to the folder `out`, whole or not at all.
@@ -80,6 +81,8 @@ def simulate(
     periods : int
         Length of the history in periods of 30 days, from 1. It starts on 2023-09-09, so that the 25 of the default
         end on 2025-09-28.
+    turns : int, optional
+        The period from which on a cheap competitor changes who buys; by default none does.
     progress : callable, optional
         Told after each chunk of 10,000 customers how far the simulation is.
 
@@ -102,12 +105,16 @@ def simulate(
     ['README.txt', 'contracts.parquet', 'customers.parquet', 'events.parquet', 'purchases.parquet', 'truth.parquet']
     """
     _check_numbers(customers=customers, seed=seed, periods=periods)
+    if turns is not None and not 0 <= turns <= periods:
+        raise InputError(f"simulated market: turns must be 0 to {periods}, a period of the market (found {turns}).")
     folder = Path(out).absolute()
     _check_replaceable(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     unfinished = Path(mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        summary = _write_market(unfinished, folder, customers, seed, periods, progress or _say_nothing)
+        summary = _write_market(
+            unfinished, folder, customers, seed, periods, turns=turns, progress=progress or _say_nothing
+        )
         unfinished.chmod(0o755)
         _put_in_place(unfinished, folder)
     finally:
@@ -201,8 +208,8 @@ def is_target(people: People, state: State) -> Flags:
     return np.asarray(_unbought(people, state) & adult & lives_there & (state.opted_out >= start))
 
 
-def _chance(people: People, state: State) -> Floats:
-    chance = market.chance_to_buy(market.observe(people, state), period=state.period)
+def _chance(people: People, state: State, *, turned: bool = False) -> Floats:
+    chance = market.chance_to_buy(market.observe(people, state), period=state.period, turned=turned)
     return np.where(_unbought(people, state), chance, 0.0)
 
 
@@ -255,14 +262,21 @@ class _Tables:
 
 
 def _write_market(
-    unfinished: Path, folder: Path, customers: int, seed: int, periods: int, progress: Callable[[str], None]
+    unfinished: Path,
+    folder: Path,
+    customers: int,
+    seed: int,
+    periods: int,
+    *,
+    turns: int | None,
+    progress: Callable[[str], None],
 ) -> MarketSummary:
     expected, prospects = np.zeros(periods + 1), np.zeros(periods + 1)
     last: list[Floats] = []
     with _Tables(unfinished) as tables:
         for begin, people, rng in _chunks(customers, seed, periods):
             names = _names(begin, len(people))
-            state, chances, targets = _live(people, periods, rng)
+            state, chances, targets = _live(people, periods, rng, turns=turns)
             tables.append("customers", _customers_table(names, people))
             tables.append("events", _events_table(names, state))
             tables.append("purchases", _purchases_table(names, state))
@@ -273,13 +287,13 @@ def _write_market(
             last.append(chances[-1][targets[-1]])
             progress(f"simulated {begin + len(people):,} of {customers:,} customers")
         rows = tables.rows
-    (unfinished / _README).write_text(_readme(customers, seed, periods), encoding="utf-8")
+    (unfinished / _README).write_text(_readme(customers, seed, periods, turns), encoding="utf-8")
     shares = np.divide(expected, prospects, out=np.zeros(periods + 1), where=prospects > 0)
     base_rate = {market.cutoff_day(k): float(shares[k]) for k in range(periods + 1) if prospects[k]}
     return MarketSummary(folder=folder, **rows, base_rate=base_rate, auc_of_truth=_expected_auc(np.concatenate(last)))
 
 
-def _live(people: People, periods: int, rng: np.random.Generator) -> tuple[State, Floats, Flags]:
+def _live(people: People, periods: int, rng: np.random.Generator, *, turns: int | None) -> tuple[State, Floats, Flags]:
     """A chunk's whole history: its last state, and by period, (periods + 1, n) each, chances and `is_target`.
 
     A chance is NaN for who is not registered or has bought.
@@ -287,7 +301,7 @@ def _live(people: People, periods: int, rng: np.random.Generator) -> tuple[State
     state = State.first(people)
     chances, targets = [], []
     for period in range(periods + 1):
-        chance = _chance(people, state)
+        chance = _chance(people, state, turned=turns is not None and period >= turns)
         chances.append(np.where(_unbought(people, state), chance, np.nan))
         targets.append(is_target(people, state))
         if period < periods:
@@ -417,12 +431,14 @@ def _truth_table(names: npt.NDArray[np.str_], chances: Floats) -> pa.Table:
     )
 
 
-def _readme(customers: int, seed: int, periods: int) -> str:
+def _readme(customers: int, seed: int, periods: int, turns: int | None) -> str:
+    entry = None if turns is None else market.cutoff_day(turns)
+    turned = f"\nA cheap competitor enters on {entry} and changes who buys.\n" if entry else ""
     return f"""{_MARK} Nobody in these tables exists.
 
 Written by: propensity simulate --customers {customers}  (seed {seed}, {periods} periods of {PERIOD_DAYS} days from
 {START} to {market.cutoff_day(periods)})
-
+{turned}
 customers.parquet   one row per customer, private persons and businesses; goal, interest, challenge and decision_role
                     are answers to a survey that about half of them gave
 events.parquet      what customers did, and the e-mails that were sent to them; available_at: when it became known

@@ -1,0 +1,1 @@
+"""Ranking quality beside peers; see `python -m benchmarks.quality --help`."""
