@@ -9,7 +9,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -32,10 +32,16 @@ from propensity.rules.scorecard import Scorecard, indicator_points
 from propensity.rules.segments import OTHER, first_match
 from propensity.rules.stages import StageRules, buying_stage
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 LEVEL = 0.9
 """Level of the interval of each prospect's probability."""
 _QUANTILE = 1.6448536269514722  # of the standard normal at 0.95
+_ERROR_RATIO = 3.2
+"""Squared error of a model's log-odds, as a multiple of what the drawing of customers alone explains.
+
+Shrinkage and the number of rounds, chosen on held-out rows, trade squared bias against variance, so that both shrink
+together as data grow. The multiple was found for LightGBM on simulated markets of 20,000 customers (seeds 5 and 7).
+"""
 
 Floats = npt.NDArray[np.float64]
 
@@ -54,6 +60,8 @@ class Bundle:
         From log-odds to calibrated log-odds, learnt on rows that no model had seen.
     folds : tuple of BinaryModel
         The same procedure without one group of customers each.
+    spread : float
+        What the drawing of customers adds to the variance of the calibrated log-odds, on average over matured rows.
     points : PointsSpec
         The scale of points.
     scorecard : Scorecard or None
@@ -70,6 +78,7 @@ class Bundle:
     model: BinaryModel
     calibrator: PlattCalibrator
     folds: tuple[BinaryModel, ...]
+    spread: float
     points: PointsSpec
     scorecard: Scorecard | None = None
     stages: StageRules | None = None
@@ -89,25 +98,32 @@ class Bundle:
         return np.asarray(expit(self.log_odds(X)), dtype=np.float64)
 
     def standard_error(self, X: pd.DataFrame) -> Floats:
-        """Standard error of the calibrated log-odds, shape (n,).
+        """Standard error of the calibrated log-odds, shape (n,): drawing of customers, bias, and calibration.
 
-        The delete-a-group jackknife over customers (doi:10.2307/2669771) for the model, and the delta
-        method for the calibration. Bias of the model, and change over time, are not in it.
+        The delete-a-group jackknife over customers (doi:10.2307/2669771) gives the part of the drawing. By itself it
+        hardly tells which prospects are missed by most, so that a prospect's own value is averaged with that of all
+        (`spread`), and never counts as less. Bias comes as a multiple of it; the delta method adds the calibration.
+        Change over time is not in it.
         """
         X = X[self.plan.names]
         raw = self.model.decision_function(X)
-        slope, covariance = self.calibrator.slope_, self.calibrator.covariance_
+        covariance = self.calibrator.covariance_
         variance = covariance[0, 0] * raw**2 + 2 * covariance[0, 1] * raw + covariance[1, 1]
-        if len(self.folds) > 1:
-            refits = np.stack([model.decision_function(X) for model in self.folds])
-            variance = variance + slope**2 * (len(self.folds) - 1) * refits.var(axis=0)
+        own = drawing_variance(self.folds, self.calibrator, X)
+        variance = variance + _ERROR_RATIO * np.maximum(self.spread, (self.spread + own) / 2)
         return np.asarray(np.sqrt(np.maximum(variance, 0.0)), dtype=np.float64)
 
     def interval(self, X: pd.DataFrame) -> tuple[Floats, Floats]:
-        """The 90 % interval of each probability: low and high, shape (n,) each."""
+        """The 90 % interval of each probability: low and high, shape (n,) each.
+
+        A calibrated probability is the mean over prospects who look alike. Where their odds spread like a log-normal,
+        the middle of their log-odds lies half a variance below.
+        """
         log_odds, error = self.log_odds(X), self.standard_error(X)
-        low, high = (np.asarray(expit(log_odds + side * _QUANTILE * error), dtype=np.float64) for side in (-1, 1))
-        return low, high
+        middle = log_odds - error**2 / 2
+        low = np.minimum(middle - _QUANTILE * error, log_odds)
+        high = np.maximum(middle + _QUANTILE * error, log_odds)
+        return np.asarray(expit(low), dtype=np.float64), np.asarray(expit(high), dtype=np.float64)
 
     def to_points(self, log_odds: Floats) -> Floats:
         """Calibrated log-odds as points: `pdo` more points double the odds."""
@@ -130,6 +146,17 @@ class Bundle:
     def segment_of(self, decoded: pd.DataFrame) -> npt.NDArray[np.object_]:
         """Each row's segment ("other" where none holds; None where the study declares none), shape (n,)."""
         return first_match(decoded, self.segments, otherwise=OTHER if self.segments else None, where="segments")
+
+
+def drawing_variance(folds: Sequence[BinaryModel], calibrator: PlattCalibrator, X: pd.DataFrame) -> Floats:
+    """What the drawing of customers adds to the variance of the calibrated log-odds, shape (n,).
+
+    The delete-a-group jackknife (doi:10.2307/2669771): the folds' models lack one group of customers each.
+    """
+    if len(folds) < 2:
+        return np.zeros(len(X))
+    refits = np.stack([model.decision_function(X) for model in folds])
+    return np.asarray(calibrator.slope_**2 * (len(folds) - 1) * refits.var(axis=0))
 
 
 def save_bundle(bundle: Bundle, folder: Path) -> Path:
@@ -171,7 +198,7 @@ def _to_files(bundle: Bundle) -> dict[str, str]:
     files = {
         "features.json": _json(bundle.plan.to_dict()),
         "rules.json": _json(rules),
-        "calibration.json": _json(bundle.calibrator.to_dict()),
+        "calibration.json": _json({**bundle.calibrator.to_dict(), "spread": bundle.spread}),
     }
     files |= {f"model/{name}": text for name, text in bundle.model.to_files().items()}
     for k, model in enumerate(bundle.folds):
@@ -206,11 +233,13 @@ def load_bundle(folder: str | Path) -> Bundle:
     try:
         rules = json.loads(files["rules.json"])
         kind = head["about"]["model"]
+        calibration = json.loads(files["calibration.json"])
         return Bundle(
             plan=FeaturePlan.from_dict(json.loads(files["features.json"])),
             model=load_model(kind, _below(files, "model/")),
-            calibrator=PlattCalibrator.from_dict(json.loads(files["calibration.json"])),
+            calibrator=PlattCalibrator.from_dict(calibration),
             folds=tuple(load_model(kind, _below(files, f"folds/{k}/")) for k in range(head["folds"])),
+            spread=float(calibration["spread"]),
             points=PointsSpec.model_validate(rules["points"]),
             scorecard=Scorecard.model_validate(rules["scorecard"]) if rules["scorecard"] else None,
             stages=StageRules.model_validate(rules["stages"]) if rules["stages"] else None,

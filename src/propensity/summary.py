@@ -231,8 +231,8 @@ def _limits(study: Study, buyers: int) -> list[str]:
     ]
     limits = [
         *(few if buyers < _FEW_BUYERS else []),
-        "The 90 % interval of a prospect's probability covers the drawing of customers and the calibration, neither "
-        "the model's own bias nor change to come: on a simulated market it held the true probability of 7 in 10.",
+        "The 90 % interval of a prospect's probability covers the drawing of customers, the calibration, and bias as "
+        "large as LightGBM has on simulated markets. It covers neither a scorecard's own bias nor change to come.",
     ]
     if study.is_snapshot:
         return [*limits, "One snapshot: whether each attribute was known before the outcome cannot be checked here."]

@@ -16,7 +16,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from propensity.bundle import Bundle
+from propensity.bundle import Bundle, drawing_variance
 from propensity.config import Study
 from propensity.evaluation.bootstrap import BootstrapResult, cluster_bootstrap
 from propensity.evaluation.compare import compare, select
@@ -41,6 +41,8 @@ Progress = Callable[[str], None]
 
 VALIDATION_REPLICATES = 200
 TEST_REPLICATES = 500
+_SPREAD_ROWS = 10_000
+"""Rows that the average uncertainty of a model is taken from."""
 _ENOUGH_POSITIVES = 100
 """Positives from which the latest cutoff alone calibrates the deployed model."""
 
@@ -203,6 +205,7 @@ def train_study(
         model=deployed.model,
         calibrator=deployed.calibrator,
         folds=deployed.folds,
+        spread=deployed.spread,
         points=study.points,
         scorecard=scorecard,
         stages=stages,
@@ -371,11 +374,14 @@ class Refit:
         Learnt on log-odds of rows whose customers the predicting model had not seen.
     folds : tuple of BinaryModel
         Those models, each without one group of customers.
+    spread : float
+        What the drawing of customers adds to the variance of the calibrated log-odds, on average over those rows.
     """
 
     model: BinaryModel
     calibrator: PlattCalibrator
     folds: tuple[BinaryModel, ...]
+    spread: float
 
     def probability(self, X: pd.DataFrame) -> Floats:
         """Calibrated probabilities, shape (n,)."""
@@ -401,13 +407,15 @@ def refit(
         fitted = _fit_together(recipe, names, settings, rows.X.iloc[fit_rows], rows.labels[fit_rows])
         for name in names:
             models[name].append(fitted[name])
+    sample = rows.X[latest].head(_SPREAD_ROWS)  # rows stand in an order of their own, so that the first are any
     refits = {}
     for name, (*held_out, model) in models.items():
         raw = np.empty(len(rows))
         for (_, test_rows), part in zip(folds, held_out, strict=True):
             raw[test_rows] = part.decision_function(rows.X.iloc[test_rows])
         calibrator = PlattCalibrator().fit(raw[latest], rows.labels[latest])
-        refits[name] = Refit(model=model, calibrator=calibrator, folds=tuple(held_out))
+        spread = float(drawing_variance(held_out, calibrator, sample).mean())
+        refits[name] = Refit(model=model, calibrator=calibrator, folds=tuple(held_out), spread=spread)
     return refits
 
 
@@ -438,11 +446,5 @@ def _stack(frames: Sequence[Frame]) -> tuple[Frame, npt.NDArray[np.bool_]]:
         X=pd.DataFrame(block, columns=frames[0].X.columns, copy=False),
         keys=keys.iloc[order].reset_index(drop=True),
         y=np.concatenate([frame.labels for frame in frames])[order],
-        purchases=_purchases(frames, order),
     )
     return stacked, last[order]
-
-
-def _purchases(frames: Sequence[Frame], order: npt.NDArray[np.intp]) -> pd.DataFrame | None:
-    known = [frame.purchases for frame in frames if frame.purchases is not None]
-    return pd.concat(known, ignore_index=True).take(order).reset_index(drop=True) if known else None

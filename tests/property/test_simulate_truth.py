@@ -7,9 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit, logit
 from scipy.stats import rankdata
 
 from propensity.data.simulate import MarketSummary, longer_horizon_truth, simulate
+from propensity.errors import InputError
 
 DAY = pd.Timedelta("1D")
 TABLES = ("customers", "events", "purchases", "truth")
@@ -123,6 +125,27 @@ def test_the_truth_follows_from_the_tables_cut_at_the_cutoff(tmp_path: Path, day
     recomputed = true_probability(cut(tables, cutoff), cutoff)
     assert set(truth.index) == set(recomputed.index)
     np.testing.assert_allclose(truth, recomputed[truth.index], rtol=1e-9)
+
+
+def test_a_turn_changes_who_buys_from_its_day_on(tmp_path: Path) -> None:
+    given = {"customers": 1_500, "seed": 11}
+    steady = read(simulate(tmp_path / "steady", **given).folder)
+    turned = read(simulate(tmp_path / "turned", turns=20, **given).folder)
+    before, after = pd.Timestamp("2025-04-01"), pd.Timestamp("2025-05-31")  # periods 19 and 21
+    pd.testing.assert_series_equal(truth_at(turned, before), truth_at(steady, before))
+    tables = cut(turned, after)
+    unturned = true_probability(tables, after)
+    quotes = tables["events"].query("event_type == 'quote'")
+    quoted = set(quotes.loc[quotes["occurred_at"] >= after - 30 * DAY, "customer_id"])
+    region = tables["customers"].set_index("customer_id")["region"]
+    less = [0.5 + 0.5 * (key in quoted) + 0.6 * (region[key] == "north") for key in unturned.index]
+    expected = expit(logit(unturned) - np.array(less))
+    np.testing.assert_allclose(truth_at(turned, after)[unturned.index], expected, rtol=1e-9)
+
+
+def test_a_turn_outside_the_market_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"turns must be 0 to 25.*found 26"):
+        simulate(tmp_path / "market", customers=10, turns=26)
 
 
 def labelled(tables: dict[str, pd.DataFrame], *, days: int = 30) -> pd.DataFrame:

@@ -82,7 +82,6 @@ class OutcomeSpec(Spec):
     column: str | None = None
     positive: Scalars = (1, "1", "yes", "true", "True", True)
     horizon: Span | None = None
-    horizons: tuple[Span, ...] = ()
     gap: Span = Field(default=Duration(0, "d"), json_schema_extra={"default": "0d"})
     reporting_lag: Span = Field(default=Duration(0, "d"), json_schema_extra={"default": "0d"})
 

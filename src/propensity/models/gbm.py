@@ -54,7 +54,7 @@ class LightGBMModel(BinaryModel):
         Rows that a leaf must hold.
     min_sum_hessian_in_leaf : float, default=0.5
         Sum of p * (1 - p) that a leaf must hold: for rare outcomes, expected positives.
-    lambda_l2 : float, default=20.0
+    lambda_l2 : float, default=5.0
         Shrinkage of leaf values.
     cat_smooth, cat_l2 : float, default=50.0
         Shrinkage of categories.
@@ -98,7 +98,7 @@ class LightGBMModel(BinaryModel):
         bagging_fraction: float = 0.8,
         min_data_in_leaf: int = 10,
         min_sum_hessian_in_leaf: float = 0.5,
-        lambda_l2: float = 20.0,
+        lambda_l2: float = 5.0,
         cat_smooth: float = 50.0,
         cat_l2: float = 50.0,
         min_data_per_group: int = 100,
