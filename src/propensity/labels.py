@@ -4,7 +4,7 @@ A label looks at ``[cutoff + gap, cutoff + gap + horizon)``. It is usable once t
 reporting lag have passed (it has *matured*); before, non-buyers are censored, not negative.
 """
 
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,10 @@ import pandas as pd
 
 from propensity.config import Study
 from propensity.data.connect import Express, to_frame
+from propensity.data.schema import AMOUNT_UNITS
 from propensity.data.tables import Tables, between, outcome_records
 from propensity.errors import DataError
-from propensity.temporal import format_instant, label_window, to_instant
+from propensity.temporal import Window, format_instant, to_instant
 
 
 def is_mature(study: Study, cutoff: datetime, *, until: datetime | None) -> bool:
@@ -45,10 +46,10 @@ def _latest_mature(study: Study, until: datetime) -> date:
     return day
 
 
-def label_cohort(
+def first_purchases(
     tables: Tables, keys: pd.DataFrame, cutoff: datetime, *, study: Study, express: Express
-) -> npt.NDArray[np.int8]:
-    """1 for each prospect who bought in the label window of `cutoff`, else 0.
+) -> pd.DataFrame:
+    """When each prospect first bought, and for how much, in the label window of `cutoff`.
 
     Parameters
     ----------
@@ -57,12 +58,33 @@ def label_cohort(
 
     Returns
     -------
-    ndarray of int8, shape (n,)
-        Labels in the order of `keys`.
+    DataFrame, n rows
+        ``bought_at`` (naive UTC, microseconds; NaT for who did not buy in the window, or not in what is recorded of
+        it) and ``amount`` (the study's money: all that was bought of the product at that instant; NaN where nothing
+        was bought, or amounts are not declared), in the order of `keys`.
     """
-    assert study.outcome.horizon is not None  # noqa: S101 - the study's own check
-    records = outcome_records(tables, study.outcome, express=express)
-    window = label_window(cutoff, gap=study.outcome.gap, horizon=study.outcome.horizon, zone=study.zone)
-    buyers = between(records, window).select("customer_id").distinct()
-    codes = to_frame(buyers.inner_join(tables.codes, "customer_id").select("code"))["code"].to_numpy()
-    return np.isin(keys["code"].to_numpy(), codes).astype(np.int8)
+    records = between(outcome_records(tables, study.outcome, express=express), study.label_window(cutoff))
+    first = records.occurred_at.min().over(group_by="customer_id")
+    records = records.mutate(bought_at=first).filter(lambda record: record.occurred_at == record.bought_at)
+    has_amount = study.outcome.event is None and study.data.purchases is not None and study.data.purchases.amount
+    units = {"units": records.amount_units.sum()} if has_amount else {}
+    bought = records.group_by("customer_id").agg(bought_at=records.bought_at.min(), **units)
+    found = to_frame(bought.inner_join(tables.codes, "customer_id").drop("customer_id")).set_index("code")
+    found = found.reindex(keys["code"].to_numpy())
+    bought_at = pd.to_datetime(found["bought_at"], utc=True).dt.tz_localize(None).to_numpy().astype("datetime64[us]")
+    amount = found["units"].to_numpy(dtype=np.float64) / AMOUNT_UNITS if units else np.full(len(keys), np.nan)
+    return pd.DataFrame({"bought_at": bought_at, "amount": amount})
+
+
+def bought_within(purchases: pd.DataFrame, window: Window) -> npt.NDArray[np.int8]:
+    """1 for each of `first_purchases` that falls into the window, else 0, shape (n,)."""
+    end = np.datetime64(window.end.astimezone(UTC).replace(tzinfo=None), "us")
+    return (purchases["bought_at"].to_numpy() < end).astype(np.int8)
+
+
+def label_cohort(
+    tables: Tables, keys: pd.DataFrame, cutoff: datetime, *, study: Study, express: Express
+) -> npt.NDArray[np.int8]:
+    """1 for each prospect who bought in the label window of `cutoff`, else 0, in the order of `keys`, shape (n,)."""
+    found = first_purchases(tables, keys, cutoff, study=study, express=express)
+    return bought_within(found, study.label_window(cutoff))

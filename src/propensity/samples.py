@@ -32,7 +32,7 @@ from propensity.features.plan import FeaturePlan, keep_informative, learn_plan
 from propensity.features.profile import attributes_of, plan_profile, profile_columns
 from propensity.features.stored import matrix_schema, matrix_table
 from propensity.features.sweep import read_ahead
-from propensity.labels import is_mature, label_cohort, require_mature
+from propensity.labels import bought_within, first_purchases, is_mature, label_cohort, require_mature
 from propensity.rules.expressions import parse_expression
 from propensity.splits import Fold, customer_folds, forward_folds
 from propensity.temporal import format_instant, microseconds
@@ -176,8 +176,8 @@ def _behaviour(tables: Tables, study: Study, plan: FeaturePlan) -> Behaviour:
 
 def draw_labelled(
     tables: Tables, study: Study, *, progress: Progress
-) -> tuple[dict[str, list[Cohort]], dict[str, list[npt.NDArray[np.int8]]], list[dict[str, Any]]]:
-    """Cohorts and labels of all the study's cutoffs, and their funnels.
+) -> tuple[dict[str, list[Cohort]], dict[str, list[pd.DataFrame]], list[dict[str, Any]]]:
+    """Cohorts and labels (``bought_at``, ``amount`` and ``y``) of all the study's cutoffs, and their funnels.
 
     Raises
     ------
@@ -185,7 +185,7 @@ def draw_labelled(
         When a cutoff's labels have not matured, a cohort is empty, or train has no positives.
     """
     cohorts: dict[str, list[Cohort]] = {}
-    labels: dict[str, list[npt.NDArray[np.int8]]] = {}
+    labels: dict[str, list[pd.DataFrame]] = {}
     funnels = []
     plan = criteria_plan(tables, study)
     for split, cutoffs in study.cutoff_instants().items():
@@ -194,9 +194,10 @@ def draw_labelled(
             progress(f"{split} cohort as of {format_instant(cutoff, zone=study.zone)}")
             require_mature(study, cutoff, until=tables.until, split=split)
             cohort = draw(tables, study, cutoff, plan=plan)
-            y = label_cohort(tables, cohort.keys, cutoff, study=study, express=express)
+            found = first_purchases(tables, cohort.keys, cutoff, study=study, express=express)
+            y = bought_within(found, study.label_window(cutoff))
             cohorts[split].append(cohort)
-            labels[split].append(y)
+            labels[split].append(found.assign(y=y))
             told = _criteria_told(tables, study, cohort)
             funnels.append(funnel_entry(split, cutoff, cohort.funnel, int(y.sum()), study=study, criteria=told))
     _require_positives(cohorts, labels, study)
@@ -204,11 +205,11 @@ def draw_labelled(
 
 
 def _require_positives(
-    cohorts: Mapping[str, Sequence[Cohort]], labels: Mapping[str, Sequence[npt.NDArray[np.int8]]], study: Study
+    cohorts: Mapping[str, Sequence[Cohort]], labels: Mapping[str, Sequence[pd.DataFrame]], study: Study
 ) -> None:
     for split, drawn in cohorts.items():
         prospects = sum(len(cohort) for cohort in drawn)
-        positives = sum(int(y.sum()) for y in labels[split])
+        positives = sum(int(found["y"].sum()) for found in labels[split])
         when = ", ".join(format_instant(cohort.cutoff, zone=study.zone) for cohort in drawn)
         if prospects == 0:
             steps = "; ".join(f"{step.name} {step.count:,}" for step in drawn[-1].funnel)
@@ -262,7 +263,7 @@ class _Drawn:
     splits: list[str]
     keys: list[pd.DataFrame]
     cutoffs: list[datetime]
-    labels: list[npt.NDArray[np.int8]]
+    labels: list[pd.DataFrame]
     funnels: list[dict[str, Any]]
     functions: dict[str, CustomFunction]
     plan: FeaturePlan
@@ -363,7 +364,7 @@ def labelled_rows(tables: Tables, study: Study, *, progress: Progress = logger.i
             "customer_id": pa.array(rows.keys["customer_id"]),
             "cutoff": pa.array(rows.keys["cutoff"]).cast(pa.timestamp("us", tz="UTC")),
             "split": pa.array(np.array(drawn.splits, dtype=object)[rows.cutoff], pa.string()),
-            "label": pa.array(np.concatenate(drawn.labels)[rows.order]),
+            "label": pa.array(pd.concat(drawn.labels)["y"].to_numpy()[rows.order]),
         }
     )
     beside, _ = unswept_columns(tables, drawn.plan, rows, functions=drawn.functions)
@@ -391,7 +392,7 @@ def _naive(cutoff: datetime) -> datetime:
 def select_columns(frame: Frame, plan: FeaturePlan) -> Frame:
     """The frame with the plan's columns only, as one block."""
     X = pd.DataFrame(np.ascontiguousarray(frame.X[plan.names].to_numpy()), columns=plan.names, copy=False)
-    return Frame(X=X, keys=frame.keys, y=frame.y, unseen=frame.unseen)
+    return replace(frame, X=X)
 
 
 def _train_folds(train: Frame, study: Study, cutoffs: Sequence[datetime]) -> list[Fold]:

@@ -446,5 +446,11 @@ def _stack(frames: Sequence[Frame]) -> tuple[Frame, npt.NDArray[np.bool_]]:
         X=pd.DataFrame(block, columns=frames[0].X.columns, copy=False),
         keys=keys.iloc[order].reset_index(drop=True),
         y=np.concatenate([frame.labels for frame in frames])[order],
+        purchases=_purchases(frames, order),
     )
     return stacked, last[order]
+
+
+def _purchases(frames: Sequence[Frame], order: npt.NDArray[np.intp]) -> pd.DataFrame | None:
+    known = [frame.purchases for frame in frames if frame.purchases is not None]
+    return pd.concat(known, ignore_index=True).take(order).reset_index(drop=True) if known else None

@@ -78,7 +78,7 @@ def test_criteria_look_at_attributes_and_at_what_was_done_before_the_cutoff(litt
 def test_the_table_tells_what_would_be_without_each_criterion(little: Any) -> None:
     with little.open() as tables:
         _, labels, funnels = draw_labelled_of_train(tables, little.load())
-    assert labels["train"][0].tolist() == [1]
+    assert labels["train"][0]["y"].tolist() == [1]
     rows = {row["name"]: row for row in criteria_table(funnels)}
     assert (rows["near"]["kept_out"], rows["near"]["kept_out_conversion"]) == (1, 1.0)  # c buys within 30 days
     assert rows["of age"]["kept_out_conversion"] == 0.0

@@ -4,11 +4,12 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from propensity.cohort import draw_cohort
 from propensity.errors import DataError
-from propensity.labels import is_mature, label_cohort, require_mature
+from propensity.labels import first_purchases, is_mature, label_cohort, require_mature
 from propensity.samples import express
 from propensity.temporal import to_instant
 
@@ -65,6 +66,31 @@ def test_a_gap_moves_the_window_and_purchases_in_it_count_nowhere(little_study: 
         ],
     )
     assert buyers(little) == "bc"
+
+
+def test_the_first_purchase_in_the_window_tells_its_time_and_all_that_was_paid_at_that_instant(
+    little_study: Little,
+) -> None:
+    little = little_study(
+        customers=customers("abc"),
+        purchases=[
+            bought("a", "2025-03-05 10:00:00", amount=1.25),
+            bought("a", "2025-03-05 10:00:00", amount=2.5),  # the same till: 3.75 together
+            bought("a", "2025-03-09", amount=100.0),  # a later one does not count
+            bought("b", "2025-03-31", amount=7.0),  # after the window
+            bought("c", "2025-03-02", product="soap", amount=9.0),  # another product
+            bought("c", "2025-03-04", amount=4.0),
+        ],
+    )
+    study = little.load()
+    instant = to_instant(CUTOFF, zone=study.zone)
+    with little.open() as tables:
+        cohort = draw_cohort(tables, instant, target=study.target, outcome=study.outcome, express=express)
+        found = first_purchases(tables, cohort.keys, instant, study=study, express=express)
+    told = found.set_index(cohort.keys["customer_id"])
+    at = {key: None if pd.isna(when) else when for key, when in told["bought_at"].items()}
+    assert at == {"a": pd.Timestamp("2025-03-05 10:00:00"), "b": None, "c": pd.Timestamp("2025-03-04")}
+    assert told["amount"].fillna(-1).to_dict() == {"a": 3.75, "b": -1, "c": 4.0}
 
 
 def test_a_month_from_the_end_of_january_ends_with_february(little_study: Little) -> None:

@@ -96,7 +96,7 @@ def test_a_customer_file_that_lists_later_buyers_leaks(real_study: Load) -> None
         cohorts, labels, _ = draw_labelled(tables, leaking, progress=lambda _: None)
         assert tables.purchases is not None
         seen = as_of(tables.purchases, cutoff).customer_id.to_pyarrow().to_pylist()
-    keys, y = cohorts["test"][0].keys, labels["test"][0]
+    keys, y = cohorts["test"][0].keys, labels["test"][0]["y"].to_numpy()
     is_seen = keys["customer_id"].isin(set(seen)).to_numpy()
     assert (~is_seen).sum() == 4282
     assert is_seen.sum() == 9812

@@ -27,7 +27,7 @@ from propensity.config.rules import (
     TargetSpec,
 )
 from propensity.config.samples import EVENT_MEASURES, VALUE_MEASURES, CutoffRange, CutoffsSpec, FeaturesSpec, SplitSpec
-from propensity.temporal import label_window, maturity, to_instant
+from propensity.temporal import Window, label_window, maturity, to_instant
 from propensity.yaml_spec import Spec, read_yaml_spec, require
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -116,10 +116,10 @@ class Study(Spec):
             "test": [to_instant(self.cutoffs.test, zone=self.zone)],
         }
 
-    def label_window_end(self, cutoff: datetime) -> datetime:
-        """The end of the cutoff's label window."""
+    def label_window(self, cutoff: datetime) -> Window:
+        """The window in which a purchase makes a prospect of the cutoff positive."""
         assert self.outcome.horizon is not None  # noqa: S101 - the outcome's own check
-        return label_window(cutoff, gap=self.outcome.gap, horizon=self.outcome.horizon, zone=self.zone).end
+        return label_window(cutoff, gap=self.outcome.gap, horizon=self.outcome.horizon, zone=self.zone)
 
     def matures_at(self, cutoff: datetime) -> datetime:
         """When the cutoff's labels are known: its label window's end plus the reporting lag."""

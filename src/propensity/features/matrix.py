@@ -44,12 +44,15 @@ class Frame:
         Labels.
     unseen : dict
         Category feature → rows whose category train did not have.
+    purchases : DataFrame, n rows, or None
+        See `propensity.labels.first_purchases`; None in snapshots and where nothing is known of the outcome.
     """
 
     X: pd.DataFrame
     keys: pd.DataFrame
     y: npt.NDArray[np.int8] | None = None
     unseen: Mapping[str, int] | None = None
+    purchases: pd.DataFrame | None = None
 
     def __len__(self) -> int:
         return len(self.X)
@@ -73,6 +76,7 @@ class Frame:
             keys=(self.keys.iloc[rows] if rows.dtype != bool else self.keys[rows]).reset_index(drop=True),
             y=None if self.y is None else self.y[rows],
             unseen=self.unseen,
+            purchases=None if self.purchases is None else self.purchases.loc[rows].reset_index(drop=True),
         )
 
 
@@ -257,7 +261,7 @@ def build_frame(
     *,
     cohorts: Sequence[pd.DataFrame],
     cutoffs: Sequence[datetime],
-    labels: Sequence[npt.NDArray[np.int8]] | None = None,
+    labels: Sequence[pd.DataFrame] | None = None,
     functions: Functions = NO_FUNCTIONS,
     progress: Progress | None = None,
 ) -> Frame:
@@ -269,8 +273,8 @@ def build_frame(
         Keys (``customer_id``, ``code``, ``cutoff``), one frame per cutoff.
     cutoffs : sequence of datetime
         Aware instants in the same order.
-    labels : sequence of ndarray, optional
-        Labels in the order of the cohorts.
+    labels : sequence of DataFrame, optional
+        ``bought_at``, ``amount`` and ``y`` in the order of the cohorts.
     functions : mapping
         The study's own, by name: see `features.custom`.
 
@@ -284,5 +288,11 @@ def build_frame(
     X = np.empty((len(rows.code), len(plan.features)), dtype=np.float32)
     for _ in feature_blocks(tables, plan, rows, beside=beside, into=X, progress=progress):
         pass
-    y = None if labels is None else np.concatenate(list(labels))[rows.order]
-    return Frame(X=pd.DataFrame(X, columns=plan.names, copy=False), keys=rows.keys, y=y, unseen=unseen)
+    known = None if labels is None else pd.concat(labels, ignore_index=True).take(rows.order).reset_index(drop=True)
+    return Frame(
+        X=pd.DataFrame(X, columns=plan.names, copy=False),
+        keys=rows.keys,
+        y=None if known is None else known["y"].to_numpy(),
+        unseen=unseen,
+        purchases=None if known is None else known[["bought_at", "amount"]],
+    )
