@@ -32,7 +32,7 @@ def main() -> None:
         simulate(work / "market", customers=customers, seed=7)
         study = pp.load_study(ROOT / "configs" / "demo.yaml")
         data = study.data.model_copy(update={"source": str(work / "market")})
-        study = study.model_copy(update={"data": data, "models": tuple(arguments.models)})
+        study = study.model_copy(update={"data": data}).with_models(*arguments.models)
         result = pp.train(study, out=work / "runs", track=False)
         truth = pd.read_parquet(work / "market" / "truth.parquet")
     truth["cutoff"] = pd.to_datetime(truth["cutoff"])

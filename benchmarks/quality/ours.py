@@ -24,14 +24,14 @@ MODELS = ("scorecard", "fitted_scorecard", "logistic", "lightgbm", "blend")
 def run(task: str, folder: Path) -> None:
     """Train a task's study, and write what its models say of the test rows: ours.parquet and ours.json."""
     study = study_of(task, folder)
-    study = study.model_copy(update={"models": tuple(name for name in study.models if name in MODELS)})
+    study = study.with_models(*(name for name in study.models.names if name in MODELS))
     samples = samples_of(study)
     started = perf_counter()
     training = _trained(study, samples)
     spent = perf_counter() - started
     predictions = training.evaluation.predictions
     if "fitted_scorecard" not in predictions:  # beside the study's own models: it is not selected from
-        fitted = _trained(study.model_copy(update={"models": ("fitted_scorecard",)}), samples)
+        fitted = _trained(study.with_models("fitted_scorecard"), samples)
         predictions = predictions.assign(fitted_scorecard=fitted.evaluation.predictions["fitted_scorecard"])
     truth = truth_of(study, predictions)
     if truth is not None:

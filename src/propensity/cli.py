@@ -221,6 +221,7 @@ def _training_facts(result: "TrainResult") -> dict[str, Any]:
         "folder": str(result.folder),
         "selected": result.selected,
         "reason": result.reason,
+        "tuning": result.tuning,
         "metrics": _records(result.metrics),
         "comparisons": _records(result.comparisons),
         "funnel": _records(result.funnel),
@@ -237,6 +238,8 @@ def _show_training(result: "TrainResult") -> None:
     say()
     show_models(result.metrics, selected=result.selected)
     say(f"* Selected on validation: {result.reason}")
+    if result.tuning:
+        say(f"* LightGBM's parameters: {result.tuning}")
     say()
     show_prospects(result.prospects)
     say()

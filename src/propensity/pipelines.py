@@ -8,7 +8,7 @@ from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import numpy as np
@@ -76,10 +76,15 @@ from propensity.summary import package_versions
 from propensity.temporal import format_instant
 from propensity.training import Training, train_study
 
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
 MANIFEST_SUFFIX = ".manifest.json"
+TRIALS = "trials.jsonl"
+"""Trials of searches for parameters, beside a study's runs."""
 
 
 @contextmanager
@@ -251,7 +256,8 @@ def train(
         material = _gather(study, always=named_features(study, scorecard), now=now, progress=progress)
         if track:
             _reach_store(study, uri)
-        training = _train(study, material.samples, scorecard, about, material.kinds, progress)
+        trials = _kept_trials(study, root)
+        training = _train(study, material.samples, scorecard, about, material.kinds, trials=trials, progress=progress)
         result = write_run(work, study, training, material, run_id=run_id, now=now, started=started)
         if track:
             progress("logging to MLflow")
@@ -302,6 +308,7 @@ def named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
             named += sorted(parse_expression(text, columns=None, where=f"{place}.{name}").columns)
     named += [indicator.feature for pyramid in study.pyramids.values() for indicator in pyramid.indicators]
     named += [feature for features in study.avatar.values() for feature in features]
+    named += study.models.lightgbm.monotone if study.models.lightgbm else []
     return named
 
 
@@ -325,20 +332,47 @@ def _train(
     scorecard: Scorecard | None,
     about: Mapping[str, Any],
     kinds: list[str] | None,
+    *,
+    trials: "BaseStorage | None",
     progress: Progress,
 ) -> Training:
     if scorecard is not None:
         check_features(scorecard, samples.plan.names)
     indicator = study.single_indicator.feature
-    if "single_indicator" in study.models and indicator is not None and indicator not in samples.plan.names:
+    if "single_indicator" in study.models.names and indicator is not None and indicator not in samples.plan.names:
         raise ConfigError(
             f"single_indicator.feature: no feature '{indicator}'. {did_you_mean(indicator, samples.plan.names)} "
             "List them: propensity features STUDY."
         )
+    _check_monotone(study, samples.plan)
     check_rules(study, samples.plan)
     check_avatar(study, samples.plan.names)
     stages = _stages(study, samples.plan, kinds)
-    return train_study(study, samples, scorecard=scorecard, stages=stages, about=about, progress=progress)
+    return train_study(
+        study, samples, scorecard=scorecard, stages=stages, about=about, trials=trials, progress=progress
+    )
+
+
+def _kept_trials(study: Study, root: Path) -> "BaseStorage | None":
+    """Where a search for parameters keeps its trials: a file of JSON lines beside the runs, shared by all of them."""
+    if study.models.lightgbm is None or study.models.lightgbm.tune is None:
+        return None
+    from optuna.storages import JournalStorage  # optuna is imported where it is needed
+    from optuna.storages.journal import JournalFileBackend
+
+    root.mkdir(parents=True, exist_ok=True)
+    return JournalStorage(JournalFileBackend(str(root / TRIALS)))
+
+
+def _check_monotone(study: Study, plan: FeaturePlan) -> None:
+    for name in study.models.lightgbm.monotone if study.models.lightgbm else ():
+        place = f"models.lightgbm.monotone.{name}"
+        if name not in plan.names:
+            raise ConfigError(
+                f"{place}: no such feature. {did_you_mean(name, plan.names)} List them: propensity features STUDY."
+            )
+        if name in plan.categories:
+            raise ConfigError(f"{place}: a category neither rises nor falls. Name a feature that is a number.")
 
 
 def check_rules(study: Study, plan: FeaturePlan) -> None:

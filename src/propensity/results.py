@@ -105,6 +105,8 @@ class TrainResult:
         The list at the latest scorable cutoff.
     selected, reason : str
         The deployed model, and why.
+    tuning : str or None
+        What came of the search for LightGBM's parameters, where the study asks for one.
     tracking : dict
         Where MLflow keeps the run; empty without tracking.
     """
@@ -119,6 +121,7 @@ class TrainResult:
     selected: str
     reason: str
     warnings: list[str]
+    tuning: str | None = None
     tracking: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:

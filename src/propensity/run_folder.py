@@ -127,6 +127,8 @@ def write_run(
         "seconds": round(perf_counter() - started, 1),
     }
     documents = {"metrics": metrics, "funnel": report["funnel"], "manifest": manifest, "report": report}
+    if training.search is not None:
+        documents["tuning"] = training.search.to_dict()
     documents["features"] = training.bundle.plan.catalogue()
     told = {"qualification": report["qualification"], **tables}
     documents |= {name: table for name, table in told.items() if table and name != "criteria"}
@@ -143,6 +145,7 @@ def write_run(
         "selected": evaluation.selected,
         "reason": evaluation.reason,
         "warnings": training.samples.warnings,
+        "tuning": training.search.text if training.search else None,
     }
 
 
@@ -181,6 +184,7 @@ def track_run(study: Study, training: Training, work: Path, run_id: str, *, uri:
             "propensity.config_hash": fingerprint(study),
             "propensity.market": study.target.market,
         },
+        trials=training.search.trials if training.search else (),
     )
     tracked = track(record, uri=uri, experiment=study.tracking.experiment or study.study, registered_name=study.study)
     return {name: str(value) for name, value in vars(tracked).items()}

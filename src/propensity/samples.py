@@ -64,8 +64,6 @@ class Samples:
         Learnt on train.
     train, validation, test : Frame
         `validation` is None for snapshots without order; `test` is None when the split is by folds.
-    folds : list of Fold
-        Inside train: disjoint in customers, and forward in time where there are several cutoffs.
     funnels : list of dict
         For each cutoff: split, cutoff, steps and positives.
     warnings : list of str
@@ -78,7 +76,6 @@ class Samples:
     train: Frame
     validation: Frame | None
     test: Frame | None
-    folds: list[Fold]
     funnels: list[dict[str, Any]]
     warnings: list[str] = field(default_factory=list)
     data: list[dict[str, Any]] = field(default_factory=list)
@@ -323,7 +320,6 @@ def temporal_samples(
         train=parts["train"],
         validation=parts["validation"],
         test=parts["test"],
-        folds=_train_folds(parts["train"], study, cutoffs["train"]),
         funnels=drawn.funnels,
         warnings=drawn.warnings,
         data=[fact.to_dict() for fact in tables.facts],
@@ -395,10 +391,13 @@ def select_columns(frame: Frame, plan: FeaturePlan) -> Frame:
     return replace(frame, X=X)
 
 
-def _train_folds(train: Frame, study: Study, cutoffs: Sequence[datetime]) -> list[Fold]:
-    matures = {microseconds(cutoff): microseconds(study.matures_at(cutoff)) for cutoff in cutoffs}
+def train_folds(train: Frame, study: Study, *, seed: int) -> list[Fold]:
+    """Folds inside train: disjoint in customers and, where there are several cutoffs, forward in time."""
+    if study.is_snapshot:
+        return customer_folds(train.labels, train.groups, folds=FOLDS, seed=seed)
+    matures = {microseconds(c): microseconds(study.matures_at(c)) for c in study.cutoff_instants()["train"]}
     at = train.keys["cutoff"].to_numpy().astype("datetime64[us]").astype(np.int64)
-    return forward_folds(train.labels, train.groups, at, matures=matures, folds=FOLDS, seed=study.seed)
+    return forward_folds(train.labels, train.groups, at, matures=matures, folds=FOLDS, seed=seed)
 
 
 def latest_scorable(study: Study, *, until: datetime | None) -> datetime:
@@ -504,7 +503,6 @@ def snapshot_samples(rows: SnapshotRows, study: Study, *, always: Sequence[str] 
         train=train,
         validation=frames.get("validation"),
         test=frames.get("test"),
-        folds=customer_folds(train.labels, train.groups, folds=FOLDS, seed=study.seed),
         funnels=funnels,
         warnings=list(rows.warnings),
         data=[rows.facts.to_dict()],

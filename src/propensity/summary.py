@@ -195,6 +195,7 @@ def build_report(
             "cutoffs": run_cutoffs,
             "selected": evaluation.selected,
             "selection_reason": evaluation.reason.rstrip("."),
+            "tuning": training.search.text if training.search else None,
             "as_of": format_instant(as_of, zone=study.zone) if as_of else None,
         },
         "funnel": [*training.samples.funnels, list_funnel],

@@ -15,6 +15,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
 from pathlib import Path
+from time import time
 from typing import Any
 
 import pandas as pd
@@ -24,6 +25,7 @@ from propensity.errors import DataError, EnvironmentFailedError
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
 
 import mlflow
+from mlflow.entities import Metric, Param
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
 from sqlalchemy.exc import SQLAlchemyError
@@ -58,6 +60,8 @@ class RunRecord:
         The train rows, for the data set's digest.
     catalogue : list of dict
         The features, for the signature.
+    trials : list of dict
+        What a search for parameters tried: ``number``, ``state``, ``log_loss`` and ``params`` of each.
     """
 
     name: str
@@ -69,6 +73,7 @@ class RunRecord:
     source: str
     catalogue: Sequence[Mapping[str, Any]]
     tags: Mapping[str, str]
+    trials: Sequence[Mapping[str, Any]] = ()
 
 
 @dataclass(frozen=True)
@@ -144,6 +149,7 @@ def track(record: RunRecord, *, uri: str, experiment: str, registered_name: str)
                 with mlflow.start_run(run_name=name, nested=True, experiment_id=experiment_id):
                     mlflow.set_tag("propensity.model", name)
                     mlflow.log_metrics(_flat(splits))
+            _log_trials(record.trials, experiment_id, parent=run.info.run_id)
             for path in sorted(record.folder.iterdir()):
                 if path.is_file():
                     mlflow.log_artifact(str(path))
@@ -159,6 +165,21 @@ def track(record: RunRecord, *, uri: str, experiment: str, registered_name: str)
                 model_uri=model.model_uri,
                 model_version=version,
             )
+
+
+def _log_trials(trials: Sequence[Mapping[str, Any]], experiment_id: str, *, parent: str) -> None:
+    """Log each trial of a search as a nested run."""
+    client = mlflow.MlflowClient()
+    for trial in trials:
+        tags = {"mlflow.parentRunId": parent, "propensity.trial": str(trial["number"]), "state": trial["state"]}
+        run = client.create_run(experiment_id, run_name=f"trial {trial['number']}", tags=tags)
+        now = int(time() * 1000)
+        client.log_batch(
+            run.info.run_id,
+            metrics=[Metric("log_loss", trial["log_loss"], now, 0)],
+            params=[Param(name, str(value)) for name, value in trial["params"].items()],
+        )
+        client.set_terminated(run.info.run_id)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ models side by side. The bundle is the same refit on all that has matured by now
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,8 +30,13 @@ from propensity.models.single_indicator import SingleIndicator
 from propensity.models.tuning import choose_settings
 from propensity.rules.scorecard import Scorecard
 from propensity.rules.stages import StageRules
-from propensity.samples import FOLDS, Samples
-from propensity.splits import Fold, customer_folds, scramble
+from propensity.samples import FOLDS, Samples, train_folds
+from propensity.splits import customer_folds, scramble
+
+if TYPE_CHECKING:
+    from optuna.storages import BaseStorage
+
+    from propensity.models.search import Search
 
 logger = logging.getLogger(__name__)
 
@@ -61,6 +66,8 @@ class Learnt:
         By model: cross-fitted calibrated probabilities of the rows that calibration saw, shape (n,).
     judged : Frame
         Those rows: validation, or train where folds stand in for it.
+    search : Search or None
+        What came of the search for LightGBM's parameters, where the study asks for one.
     """
 
     settings: Settings
@@ -68,6 +75,7 @@ class Learnt:
     calibrators: dict[str, PlattCalibrator]
     validation: dict[str, Floats]
     judged: Frame
+    search: "Search | None" = None
 
     def probability(self, name: str, X: pd.DataFrame) -> Floats:
         """Calibrated probabilities of a model, shape (n,)."""
@@ -103,28 +111,33 @@ class Evaluation:
 
 @dataclass(frozen=True)
 class Training:
-    """The result of training a study; `indicator` tells which feature the single indicator ranks on."""
+    """The result of training a study.
+
+    `indicator` tells which feature the single indicator ranks on, `search` what came of tuning LightGBM.
+    """
 
     samples: Samples
     evaluation: Evaluation
     settings: Settings
     bundle: Bundle
     indicator: dict[str, Any] | None = None
+    search: "Search | None" = None
     warnings: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Recipe:
-    """What a model needs besides rows: names, seed, categories, and the scorecard."""
+    """What a model needs besides rows: names, seed, categories, the scorecard, and where a search keeps its trials."""
 
     study: Study
     plan: FeaturePlan
     scorecard: Scorecard | None
+    trials: "BaseStorage | None" = None
 
     @property
     def names(self) -> list[str]:
         """The study's models, the simplest first."""
-        return [name for name in MODEL_NAMES if name in self.study.models]
+        return [name for name in MODEL_NAMES if name in self.study.models.names]
 
     @property
     def categorical(self) -> list[str]:
@@ -134,10 +147,6 @@ class Recipe:
     def make(self, name: str, settings: Mapping[str, Any]) -> BinaryModel:
         """An unfitted model with the settings that folds chose."""
         study = self.study
-        params = {
-            "single_indicator": {"feature": study.single_indicator.feature} if study.single_indicator.feature else {},
-            "fitted_scorecard": {**study.points.model_dump(), "directions": dict(study.fitted_scorecard.directions)},
-        }
         return make_model(
             name,
             categorical=self.categorical,
@@ -145,8 +154,20 @@ class Recipe:
             settings=settings,
             scorecard=self.scorecard.model_dump(mode="json", by_alias=True) if self.scorecard else None,
             categories=self.plan.categories,
-            params=params.get(name),
+            params=self.fixed(name),
         )
+
+    def fixed(self, name: str) -> dict[str, Any]:
+        """What the study itself says of a model's parameters."""
+        study = self.study
+        if name == "single_indicator" and study.single_indicator.feature:
+            return {"feature": study.single_indicator.feature}
+        if name == "fitted_scorecard":
+            return {**study.points.model_dump(), "directions": dict(study.fitted_scorecard.directions)}
+        if name == "lightgbm" and study.models.lightgbm is not None and study.models.lightgbm.monotone:
+            signs = {"rising": 1, "falling": -1}
+            return {"monotone": {column: signs[way] for column, way in study.models.lightgbm.monotone.items()}}
+        return {}
 
 
 def train_study(
@@ -156,6 +177,7 @@ def train_study(
     scorecard: Scorecard | None,
     stages: StageRules | None,
     about: Mapping[str, Any],
+    trials: "BaseStorage | None" = None,
     progress: Progress = logger.info,
 ) -> Training:
     """Fit, judge and deploy the models of a study.
@@ -172,6 +194,8 @@ def train_study(
         Rules of the buying stages, kept in the bundle.
     about : mapping
         What the bundle says about itself besides the model's name.
+    trials : optuna storage, optional
+        Where a search keeps its trials, so that an interrupted one goes on.
     progress : callable
         Told what is being done.
 
@@ -179,8 +203,8 @@ def train_study(
     -------
     Training
     """
-    recipe = Recipe(study=study, plan=samples.plan, scorecard=scorecard)
-    learnt = learn(recipe, samples.train, samples.validation, samples.folds, progress=progress)
+    recipe = Recipe(study=study, plan=samples.plan, scorecard=scorecard, trials=trials)
+    learnt = learn(recipe, samples.train, samples.validation, progress=progress)
     if samples.test is None:
         test, predicted = samples.train, _outer_predictions(recipe, samples, progress=progress)
     elif samples.validation is None:
@@ -218,6 +242,7 @@ def train_study(
         settings=learnt.settings,
         bundle=bundle,
         indicator=_indicator(learnt, samples.plan),
+        search=learnt.search,
     )
 
 
@@ -237,11 +262,9 @@ def _indicator(learnt: Learnt, plan: FeaturePlan) -> dict[str, Any] | None:
     }
 
 
-def learn(
-    recipe: Recipe, train: Frame, validation: Frame | None, folds: Sequence[Fold], *, progress: Progress
-) -> Learnt:
+def learn(recipe: Recipe, train: Frame, validation: Frame | None, *, progress: Progress) -> Learnt:
     """Steps 1 and 2 of the protocol: settings by folds inside train; models; calibration on rows not fitted on."""
-    settings = choose_all(recipe, train, folds, progress=progress)
+    settings, search = choose_all(recipe, train, progress=progress)
     progress("fitting on train")
     models = _fit_together(recipe, recipe.names, settings, train.X, train.labels)
     if validation is not None:
@@ -256,20 +279,32 @@ def learn(
         calibrators={name: PlattCalibrator().fit(z, judged.labels) for name, z in raw.items()},
         validation={name: expit(cross_fit_platt(z, judged.labels, again)) for name, z in raw.items()},
         judged=judged,
+        search=search,
     )
 
 
-def choose_all(recipe: Recipe, train: Frame, folds: Sequence[Fold], *, progress: Progress) -> Settings:
+def choose_all(recipe: Recipe, train: Frame, *, progress: Progress) -> tuple[Settings, "Search | None"]:
     """The settings of each model, by folds inside train; a blend's weight on the folds' held-out rows."""
     settings: Settings = {}
     held_out: dict[str, Floats | None] = {}
+    folds = train_folds(train, recipe.study, seed=recipe.study.seed)
+    search = None
     for name in recipe.names:
         if name != "blend":
+            found: dict[str, Any] = {}
+            if name == "lightgbm" and (search := _search(recipe, train, progress=progress)) is not None:
+                found = search.params
             progress(f"choosing settings of {name}")
             tuned = choose_settings(
-                name, train.X, train.labels, folds=folds, categorical=recipe.categorical, seed=recipe.study.seed
+                name,
+                train.X,
+                train.labels,
+                folds=folds,
+                categorical=recipe.categorical,
+                seed=recipe.study.seed,
+                params={**recipe.fixed(name), **found},
             )
-            settings[name], held_out[name] = tuned.settings, tuned.held_out
+            settings[name], held_out[name] = {**found, **tuned.settings}, tuned.held_out
     if "blend" in recipe.names:
         trees, linear = held_out["lightgbm"], held_out["logistic"]
         assert trees is not None and linear is not None  # noqa: S101, PT018 - both have settings to choose
@@ -279,7 +314,29 @@ def choose_all(recipe: Recipe, train: Frame, folds: Sequence[Fold], *, progress:
             "lightgbm": settings["lightgbm"],
             "weight": weight,
         }
-    return settings
+    return settings, search
+
+
+def _search(recipe: Recipe, train: Frame, *, progress: Progress) -> "Search | None":
+    """A search for LightGBM's parameters, where the study asks for one."""
+    options = recipe.study.models.lightgbm
+    if options is None or options.tune is None:
+        return None
+    from propensity.models.search import search_settings  # optuna is imported where it is needed
+
+    return search_settings(
+        train.X,
+        train.labels,
+        train.groups,
+        deal=lambda seed: train_folds(train, recipe.study, seed=seed),
+        trials=options.tune.trials,
+        seconds=options.tune.seconds,
+        categorical=recipe.categorical,
+        seed=recipe.study.seed,
+        fixed=recipe.fixed("lightgbm"),
+        storage=recipe.trials,
+        progress=progress,
+    )
 
 
 def _prefixed(progress: Progress, place: str) -> Progress:
@@ -292,8 +349,7 @@ def _nested_log_odds(recipe: Recipe, train: Frame, *, progress: Progress) -> dic
     outer = customer_folds(train.labels, train.groups, folds=FOLDS, seed=recipe.study.seed)
     for k, (fit_rows, held_out) in enumerate(outer, start=1):
         inner = train.take(fit_rows)
-        inner_folds = customer_folds(inner.labels, inner.groups, folds=FOLDS, seed=recipe.study.seed)
-        settings = choose_all(recipe, inner, inner_folds, progress=_prefixed(progress, f"fold {k}"))
+        settings, _ = choose_all(recipe, inner, progress=_prefixed(progress, f"fold {k}"))
         for name, model in _fit_together(recipe, recipe.names, settings, inner.X, inner.labels).items():
             out[name][held_out] = model.decision_function(train.X.iloc[held_out])
     return out
@@ -308,8 +364,7 @@ def _outer_predictions(recipe: Recipe, samples: Samples, *, progress: Progress) 
     outer = customer_folds(train.labels, train.groups, folds=count, seed=recipe.study.seed + 2)
     for k, (fit_rows, held_out) in enumerate(outer, start=1):
         inner = train.take(fit_rows)
-        folds = customer_folds(inner.labels, inner.groups, folds=FOLDS, seed=recipe.study.seed)
-        learnt = learn(recipe, inner, None, folds, progress=_prefixed(progress, f"test fold {k}"))
+        learnt = learn(recipe, inner, None, progress=_prefixed(progress, f"test fold {k}"))
         for name in recipe.names:
             out[name][held_out] = learnt.probability(name, train.X.iloc[held_out])
     return out

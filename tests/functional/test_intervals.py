@@ -30,7 +30,7 @@ def test_the_interval_holds_the_true_probability_of_most(tmp_path: Path) -> None
     simulate(tmp_path / "market", customers=12_000, seed=21)
     study = pp.load_study(SHIPPED)
     data = study.data.model_copy(update={"source": str(tmp_path / "market")})
-    study = study.model_copy(update={"data": data, "models": ("lightgbm",)})
+    study = study.model_copy(update={"data": data}).with_models("lightgbm")
     prospects = pp.train(study, out=tmp_path / "runs", track=False).prospects
     truth = pd.read_parquet(tmp_path / "market" / "truth.parquet").rename(columns={"cutoff": "as_of"})
     truth["as_of"] = pd.to_datetime(truth["as_of"])

@@ -278,7 +278,31 @@ WRONG: dict[str, tuple[tuple[str, str], str, str]] = {
         "models: a blend needs logistic and lightgbm beside it",
     ),
     "a model twice": (("models: [logistic]", "models: [logistic, logistic]"), "models", "models: name each model once"),
-    "an unknown model": (("models: [logistic]", "models: [catboost]"), "models", "Input should be 'single_indicator',"),
+    "an unknown model": (
+        ("models: [logistic]", "models: [catboost]"),
+        "models",
+        "models: there is no model 'catboost'",
+    ),
+    "a search without trials": (
+        ("models: [logistic]", "models:\n  lightgbm: {tune: {trials: 1}}"),
+        "tune",
+        "models.lightgbm.tune.trials: Input should be greater than or equal to 2 (found 1)",
+    ),
+    "an option that a model has not": (
+        ("models: [logistic]", "models:\n  lightgbm: {tunes: {trials: 9}}"),
+        "tunes",
+        "unknown key 'tunes' in models.lightgbm; did you mean 'tune'?",
+    ),
+    "options of a model that takes none": (
+        ("models: [logistic]", "models:\n  logistic: {tune: {trials: 9}}"),
+        "tune",
+        "unknown key 'tune' in models.logistic",
+    ),
+    "a direction that is none": (
+        ("models: [logistic]", "models:\n  lightgbm: {monotone: {age: up}}"),
+        "monotone",
+        "models.lightgbm.monotone.age: Input should be 'rising' or 'falling' (found 'up')",
+    ),
     "an unknown time zone": (
         ("  source: tables", "  time_zone: Europe/Berln\n  source: tables"),
         "time_zone",
@@ -321,6 +345,24 @@ WRONG: dict[str, tuple[tuple[str, str], str, str]] = {
         "two attributes would be the feature 'age'",
     ),
 }
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        "models: [logistic, lightgbm]",
+        "models: [logistic, lightgbm: {tune: {trials: 9}}]",
+        "models:\n  lightgbm: {tune: {trials: 9}}\n  logistic:",
+        "models: {lightgbm: {tune: {trials: 9}}, logistic: {}}",
+    ],
+)
+def test_models_are_a_list_or_a_mapping_to_their_options(written: str, write: Write, schema: dict[str, Any]) -> None:
+    path = write(changed(("models: [logistic]", written)))
+    models = load_study(path).models
+    assert models.names == ("logistic", "lightgbm")
+    assert models.lightgbm is not None
+    assert (models.lightgbm.tune is not None and models.lightgbm.tune.trials == 9) == ("tune" in written)
+    assert findings(schema, path.read_text(encoding="utf-8")) == []
 
 
 @pytest.mark.parametrize("case", WRONG)
@@ -528,7 +570,7 @@ def test_the_json_schema_takes_the_products_own_studies_and_their_short_forms(sc
         (("[90d, 7d]", "[90 days]"), "features.windows.0"),
         (("region: category", "region: text"), "data.customers.attributes.region"),
         (("capacity: 5%", "capacity: five"), "contact.capacity"),
-        (("models: [logistic]", "models: [catboost]"), "models.0"),
+        (("models: [logistic]", "models: [catboost]"), "models"),
     ],
 )
 def test_the_json_schema_refuses_what_the_study_does(

@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.special import expit
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 from sklearn.utils.estimator_checks import estimator_checks_generator
@@ -323,3 +324,22 @@ def test_damaged_files_are_told(sample):
         load_model("lightgbm", {**files, "lightgbm.json": json.dumps(document)})
     with pytest.raises(BundleError, match="kind 'forest'"):
         load_model("forest", files)
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_column_declared_monotone_moves_the_score_one_way_only(sign):
+    rng = np.random.default_rng(3)
+    X = pd.DataFrame(rng.normal(size=(2_000, 3)).astype(np.float32), columns=["a", "b", "c"])
+    y = rng.random(2_000) < expit(np.sin(2 * X["a"]) + X["b"] * X["c"] - 1)
+    grid = np.linspace(-3, 3, 61, dtype=np.float32)
+
+    def steps(model):
+        """How the score moves along `a`, at ten places of the other columns."""
+        rows = X.iloc[np.repeat(np.arange(10), len(grid))].assign(a=np.tile(grid, 10))
+        return np.diff(model.fit(X, y).decision_function(rows).reshape(10, -1), axis=1)
+
+    free = steps(make_model("lightgbm"))
+    held = steps(make_model("lightgbm", params={"monotone": {"a": sign}}))
+    assert free.min() < -0.01 < 0.01 < free.max()
+    assert (sign * held).min() >= 0
+    assert np.abs(held).max() > 0.01

@@ -202,3 +202,69 @@ class FittedScorecardSpec(Spec):
     """What a scorecard that is learnt from data must respect: whether points rise or fall with a feature's value."""
 
     directions: dict[str, Literal["rising", "falling"]] = {}
+
+
+class TuneSpec(Spec):
+    """A search for better parameters: at most so many trials, and none begun after so many seconds."""
+
+    trials: int = Field(default=50, ge=2, le=5_000)
+    seconds: float | None = Field(default=None, gt=0)
+
+
+class PlainModelSpec(Spec):
+    """A model that takes no options."""
+
+
+class LightGBMSpec(Spec):
+    """LightGBM: a search for its parameters, and features along which the score may only rise or only fall."""
+
+    tune: TuneSpec | None = None
+    monotone: dict[str, Literal["rising", "falling"]] = {}
+
+
+def _none_is_plain(value: Any) -> Any:
+    return {} if value is None else value
+
+
+PlainModel = Annotated[PlainModelSpec | None, BeforeValidator(_none_is_plain)]
+
+
+class ModelsSpec(Spec):
+    """The models of a study, each with its options: a list of names, or a mapping of names to options."""
+
+    single_indicator: PlainModel = None
+    scorecard: PlainModel = None
+    fitted_scorecard: PlainModel = None
+    logistic: PlainModel = None
+    lightgbm: Annotated[LightGBMSpec | None, BeforeValidator(_none_is_plain)] = None
+    blend: PlainModel = None
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The models that the study has, the simplest first."""
+        return tuple(name for name in type(self).model_fields if getattr(self, name) is not None)
+
+    @classmethod
+    def of(cls, *names: str) -> Self:
+        """Models by name, without options."""
+        return cls.model_validate({name: {} for name in names})
+
+    @model_validator(mode="before")
+    @classmethod
+    def _listed(cls, given: Any) -> Any:
+        if not isinstance(given, list | tuple):
+            return given
+        models: dict[str, Any] = {}
+        for item in given:
+            for name, options in (item if isinstance(item, dict) else {item: None}).items():
+                if name not in cls.model_fields:
+                    raise ValueError(f"there is no model {name!r}. Choose from: {', '.join(cls.model_fields)}")
+                if name in models:
+                    raise ValueError(f"name each model once ({name} stands there twice)")
+                models[name] = options
+        return models
+
+
+ModelName = Literal["single_indicator", "scorecard", "fitted_scorecard", "logistic", "lightgbm", "blend"]
+_Listed = tuple[ModelName | dict[ModelName, dict[str, Any] | None], ...]
+Models = Annotated[ModelsSpec, BeforeValidator(lambda value: value, json_schema_input_type=_Listed | ModelsSpec)]

@@ -4,7 +4,7 @@ import os
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 from zoneinfo import ZoneInfo
 
 from pydantic import Field, model_validator
@@ -20,6 +20,8 @@ from propensity.config.rules import (
     FittedScorecardSpec,
     ListSpec,
     Market,
+    Models,
+    ModelsSpec,
     OutcomeSpec,
     PointsSpec,
     PyramidSpec,
@@ -31,8 +33,7 @@ from propensity.temporal import Window, label_window, maturity, to_instant
 from propensity.yaml_spec import Spec, read_yaml_spec, require
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
-ModelName = Literal["single_indicator", "scorecard", "fitted_scorecard", "logistic", "lightgbm", "blend"]
-DEFAULT_MODELS: tuple[ModelName, ...] = ("single_indicator", "scorecard", "logistic", "lightgbm", "blend")
+DEFAULT_MODELS = ModelsSpec.of("single_indicator", "scorecard", "logistic", "lightgbm", "blend")
 
 
 _MARKET_NEEDS: dict[Market, tuple[tuple[Trait, ...], ...]] = {
@@ -77,7 +78,7 @@ class Study(Spec):
     channels: dict[str, str] = {}
     avatar: dict[AvatarPart, Texts] = {}
     listing: ListSpec = Field(default=ListSpec(), alias="list")
-    models: tuple[ModelName, ...] = DEFAULT_MODELS
+    models: Models = DEFAULT_MODELS
     contact: ContactSpec = ContactSpec()
     points: PointsSpec = PointsSpec()
     tracking: TrackingSpec = TrackingSpec()
@@ -97,6 +98,10 @@ class Study(Spec):
     def source_path(self) -> Path:
         """The source as a path, relative to the study's file."""
         return resolve_path(self.data.source, beside=self.path)
+
+    def with_models(self, *names: str) -> Self:
+        """The study with these models alone, by name, without options."""
+        return self.model_copy(update={"models": ModelsSpec.of(*names)})
 
     def cutoff_instants(self) -> dict[str, list[datetime]]:
         """Instants in UTC of the cutoffs by split: train, validation, test (a snapshot has none)."""
@@ -224,11 +229,12 @@ class Study(Spec):
 
     @model_validator(mode="after")
     def _models_fit(self) -> Self:
-        require("scorecard" not in self.models or self.scorecard is not None, _NO_SCORECARD, ("models",))
-        if "blend" in self.models:
-            both = {"logistic", "lightgbm"} <= set(self.models)
+        names = self.models.names
+        require("scorecard" not in names or self.scorecard is not None, _NO_SCORECARD, ("models",))
+        if "blend" in names:
+            both = {"logistic", "lightgbm"} <= set(names)
             require(both, "a blend needs logistic and lightgbm beside it", ("models",))
-        require(len(set(self.models)) == len(self.models) and self.models, "name each model once", ("models",))
+        require(names, "name at least one model", ("models",))
         return self
 
     def _check_cutoffs(self) -> None:

@@ -62,6 +62,11 @@ class LightGBMModel(BinaryModel):
         Rows that a category must hold to be split off.
     max_bin : int, default=255
         Bins of a column.
+    extra_trees : bool, default=False
+        Whether thresholds are drawn at random, one for each column that a split looks at.
+    monotone : mapping of str to {1, -1} or None, default=None
+        Columns along which the score may only rise (1) or only fall (-1), everything else unchanged. Missing values
+        stand outside of the order.
     threads : int or None, default=None
         Threads; None: one for few rows, else as many as there are cores. Results do not depend on it.
 
@@ -103,6 +108,8 @@ class LightGBMModel(BinaryModel):
         cat_l2: float = 50.0,
         min_data_per_group: int = 100,
         max_bin: int = 255,
+        extra_trees: bool = False,
+        monotone: Mapping[str, int] | None = None,
         threads: int | None = None,
     ) -> None:
         self.categorical = categorical
@@ -120,6 +127,8 @@ class LightGBMModel(BinaryModel):
         self.cat_l2 = cat_l2
         self.min_data_per_group = min_data_per_group
         self.max_bin = max_bin
+        self.extra_trees = extra_trees
+        self.monotone = monotone
         self.threads = threads
 
     def _fit(self, X: Float32, y: Float64, weight: Float64) -> None:
@@ -198,6 +207,8 @@ class LightGBMModel(BinaryModel):
             "cat_l2": self.cat_l2,
             "min_data_per_group": self.min_data_per_group,
             "max_bin": self.max_bin,
+            "extra_trees": self.extra_trees,
+            **self._constraints(),
             "feature_pre_filter": False,
             "data_random_seed": self.seed,
             **dict.fromkeys(_DRAWS, self.seed + offset),
@@ -206,6 +217,15 @@ class LightGBMModel(BinaryModel):
             "num_threads": self._threads(rows),
             "verbosity": -1,
         }
+
+    def _constraints(self) -> dict[str, Any]:
+        """Return LightGBM's parameters for the columns that may only rise or only fall; none without such columns."""
+        if not self.monotone:
+            return {}
+        names = self._column_names()
+        column_positions(list(self.monotone), names, role="monotone")
+        signs = [int(self.monotone.get(name, 0)) for name in names]
+        return {"monotone_constraints": signs, "monotone_constraints_method": "intermediate"}
 
     def _threads(self, rows: int) -> int:
         """Return the number of threads, 0 for all: on few rows they wait for each other longer than they work."""

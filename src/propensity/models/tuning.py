@@ -108,11 +108,11 @@ def choose_settings(
     if name == "lightgbm" and "rounds" not in fixed:
         given = {"threads": threads, **fixed}
         boosters = cast(LightGBMModel, make_model(name, categorical=categorical, seed=seed, params=given))
+        rounds, held_out = _choose_rounds(boosters, X, y, folds)
         # Trees and steps stay as they were when the rounds were chosen, whatever the model is fitted on later.
         labels = np.asarray(y)
         sized = boosters.parameters(float(np.sum(labels == labels.max())), len(labels))
         kept = {key: sized[key] for key in ("num_leaves", "learning_rate") if key not in fixed}
-        rounds, held_out = _choose_rounds(boosters, X, y, folds)
         return Tuned({"rounds": rounds, **kept}, held_out)
     if name == "logistic" and "C" not in fixed:
         linear = cast(LogisticModel, make_model(name, categorical=categorical, params=fixed))
