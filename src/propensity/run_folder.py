@@ -122,6 +122,7 @@ def write_run(
         "cutoffs": report["run"]["cutoffs"],
         "seed": study.seed,
         "settings": training.settings,
+        "recency": dict(training.recency),
         "list": listing,
         "started": now.isoformat(),
         "seconds": round(perf_counter() - started, 1),
@@ -171,6 +172,7 @@ def track_run(study: Study, training: Training, work: Path, run_id: str, *, uri:
                 for key, value in settings.items()
                 if not isinstance(value, dict)
             },
+            **{f"{model}.half_life": half_life for model, half_life in training.recency.items()},
         },
         metrics=training.evaluation.metrics,
         selected=training.evaluation.selected,

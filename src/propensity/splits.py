@@ -84,3 +84,27 @@ def forward_folds(
         return customer_folds(y, groups, folds=folds, seed=seed)
     fold = fold_of_rows(y, groups, folds=folds, seed=seed)
     return [(np.flatnonzero((fold != k) & fitted), np.flatnonzero((fold == k) & held_out)) for k in range(folds)]
+
+
+def recency_weights(at: npt.NDArray[np.float64], half_life: float | None) -> npt.NDArray[np.float64]:
+    """The weight of each row: 1 for the latest, half for those that are a half-life older.
+
+    Parameters
+    ----------
+    at : ndarray, shape (n,)
+        When each row stands, in any unit.
+    half_life : float above 0, or None
+        In the same unit; None: all rows count alike.
+
+    Returns
+    -------
+    ndarray, shape (n,), in (0, 1]
+
+    Examples
+    --------
+    >>> recency_weights(np.array([0.0, 30.0, 60.0]), half_life=30.0)
+    array([0.25, 0.5 , 1.  ])
+    """
+    if half_life is None:
+        return np.ones(len(at))
+    return np.asarray(np.exp2((at - at.max()) / half_life), dtype=np.float64)

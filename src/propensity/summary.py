@@ -196,6 +196,7 @@ def build_report(
             "selected": evaluation.selected,
             "selection_reason": evaluation.reason.rstrip("."),
             "tuning": training.search.text if training.search else None,
+            "recency": _recency_told(study, training),
             "as_of": format_instant(as_of, zone=study.zone) if as_of else None,
         },
         "funnel": [*training.samples.funnels, list_funnel],
@@ -219,6 +220,14 @@ def build_report(
         "limits": _limits(study, evaluation.metrics[evaluation.selected]["test"]["positives"]),
     }
     return report, figures
+
+
+def _recency_told(study: Study, training: Training) -> str | None:
+    """Which models count older rows less, in words; None where all count alike."""
+    unit = "rows" if study.is_snapshot else "days"
+    told = [f"{name}, with a half-life of {half:,.0f} {unit}" for name, half in training.recency.items() if half]
+    why = "chosen on validation" if study.recency == "auto" else "as declared"
+    return f"Older rows count less ({why}): {'; '.join(told)}." if told else None
 
 
 def _data_uri(png: bytes) -> str:

@@ -26,12 +26,14 @@ from propensity.models import MODEL_NAMES, make_model
 from propensity.models.base import BinaryModel
 from propensity.models.blend import BlendModel, blend_weight
 from propensity.models.calibration import PlattCalibrator, cross_fit_platt
+from propensity.models.folding import mean_with_error
 from propensity.models.single_indicator import SingleIndicator
 from propensity.models.tuning import choose_settings
 from propensity.rules.scorecard import Scorecard
 from propensity.rules.stages import StageRules
 from propensity.samples import FOLDS, Samples, train_folds
-from propensity.splits import customer_folds, scramble
+from propensity.splits import Fold, customer_folds, recency_weights, scramble
+from propensity.temporal import Duration
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -42,6 +44,8 @@ logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
 Settings = dict[str, dict[str, Any]]
+Recency = Mapping[str, float | None]
+"""Model → half-life in the unit of `Frame.at`; without one, all rows count alike."""
 Progress = Callable[[str], None]
 
 VALIDATION_REPLICATES = 200
@@ -50,6 +54,10 @@ _SPREAD_ROWS = 10_000
 """Rows that the average uncertainty of a model is taken from."""
 _ENOUGH_POSITIVES = 100
 """Positives from which the latest cutoff alone calibrates the deployed model."""
+_WEIGHTED = ("logistic", "lightgbm")
+"""Models whose older rows may count less; a blend takes over those of its parts."""
+_HALF_LIVES = (1 / 2, 1 / 6)
+"""Half-lives that are tried, as shares of train's length: the oldest rows count a quarter, or next to nothing."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +74,8 @@ class Learnt:
         By model: cross-fitted calibrated probabilities of the rows that calibration saw, shape (n,).
     judged : Frame
         Those rows: validation, or train where folds stand in for it.
+    recency : dict
+        Model → half-life of a row's weight, in the unit of `Frame.at`; without one, all rows count alike.
     search : Search or None
         What came of the search for LightGBM's parameters, where the study asks for one.
     """
@@ -75,6 +85,7 @@ class Learnt:
     calibrators: dict[str, PlattCalibrator]
     validation: dict[str, Floats]
     judged: Frame
+    recency: Recency = field(default_factory=dict)
     search: "Search | None" = None
 
     def probability(self, name: str, X: pd.DataFrame) -> Floats:
@@ -113,7 +124,8 @@ class Evaluation:
 class Training:
     """The result of training a study.
 
-    `indicator` tells which feature the single indicator ranks on, `search` what came of tuning LightGBM.
+    `indicator` tells which feature the single indicator ranks on, `recency` how older rows count, `search` what came
+    of tuning LightGBM.
     """
 
     samples: Samples
@@ -121,6 +133,7 @@ class Training:
     settings: Settings
     bundle: Bundle
     indicator: dict[str, Any] | None = None
+    recency: Recency = field(default_factory=dict)
     search: "Search | None" = None
     warnings: list[str] = field(default_factory=list)
 
@@ -211,17 +224,19 @@ def train_study(
         test, predicted = samples.test, {name: learnt.probability(name, samples.test.X) for name in recipe.names}
     else:
         test = samples.test
-        refitted = refit(recipe, recipe.names, learnt.settings, [samples.train, samples.validation], progress=progress)
+        matured = [samples.train, samples.validation]
+        refitted = refit(recipe, recipe.names, learnt.settings, matured, recency=learnt.recency, progress=progress)
         predicted = {name: refitted[name].probability(test.X) for name in recipe.names}
     progress("evaluating on test")
     evaluation = evaluate(recipe, learnt, test, predicted)
     # The test rows of a snapshot are the prospects to list: the bundle must not have seen their labels.
-    matured = [samples.train, samples.validation, None if study.is_snapshot else samples.test]
+    known = [samples.train, samples.validation, None if study.is_snapshot else samples.test]
     deployed = refit(
         recipe,
         [evaluation.selected],
         learnt.settings,
-        [frame for frame in matured if frame is not None],
+        [frame for frame in known if frame is not None],
+        recency=learnt.recency,
         progress=progress,
     )[evaluation.selected]
     bundle = Bundle(
@@ -242,6 +257,7 @@ def train_study(
         settings=learnt.settings,
         bundle=bundle,
         indicator=_indicator(learnt, samples.plan),
+        recency=learnt.recency,
         search=learnt.search,
     )
 
@@ -266,21 +282,58 @@ def learn(recipe: Recipe, train: Frame, validation: Frame | None, *, progress: P
     """Steps 1 and 2 of the protocol: settings by folds inside train; models; calibration on rows not fitted on."""
     settings, search = choose_all(recipe, train, progress=progress)
     progress("fitting on train")
-    models = _fit_together(recipe, recipe.names, settings, train.X, train.labels)
+    recency = _choose_recency(recipe, settings, train, validation, progress=progress)
+    models = _fit_together(recipe, recipe.names, settings, train, recency)
     if validation is not None:
         judged = validation
         raw = {name: model.decision_function(validation.X) for name, model in models.items()}
     else:
         judged, raw = train, _nested_log_odds(recipe, train, progress=progress)
-    again = customer_folds(judged.labels, judged.groups, folds=FOLDS, seed=recipe.study.seed + 1)
+    again = _calibration_folds(judged, recipe.study)
     return Learnt(
         settings=settings,
+        recency=recency,
         models=models,
         calibrators={name: PlattCalibrator().fit(z, judged.labels) for name, z in raw.items()},
         validation={name: expit(cross_fit_platt(z, judged.labels, again)) for name, z in raw.items()},
         judged=judged,
         search=search,
     )
+
+
+def _calibration_folds(judged: Frame, study: Study) -> list[Fold]:
+    return customer_folds(judged.labels, judged.groups, folds=FOLDS, seed=study.seed + 1)
+
+
+def _choose_recency(
+    recipe: Recipe, settings: Settings, train: Frame, validation: Frame | None, *, progress: Progress
+) -> Recency:
+    """Each model's half-life, in the unit of `Frame.at`: as declared, or chosen on validation.
+
+    All history counts alike unless a half-life of half or of a sixth of train's length has a lower log loss on
+    validation, each calibrated by cross-fitting, by more than one standard error.
+    """
+    names, declared = [name for name in recipe.names if name in _WEIGHTED], recipe.study.recency
+    if isinstance(declared, Duration):
+        return dict.fromkeys(names, declared.approximate_days)
+    if declared == "none" or validation is None or train.at is None or not np.ptp(train.at):
+        return {}
+    folds, chosen = _calibration_folds(validation, recipe.study), dict[str, float | None]()
+
+    def losses(name: str, half_life: float | None) -> Floats:
+        model = _fit_together(recipe, [name], settings, train, {name: half_life})[name]
+        z = cross_fit_platt(model.decision_function(validation.X), validation.labels, folds)
+        return np.asarray(np.logaddexp(0.0, z) - validation.labels * z, dtype=np.float64)
+
+    for name in names:
+        progress(f"recency of {name}: all history, or recent")
+        alike, best = losses(name, None), 0.0
+        for share in _HALF_LIVES:
+            half_life = share * float(np.ptp(train.at))
+            gain, error = mean_with_error(alike - losses(name, half_life), validation.groups)
+            if gain > max(error, best):
+                chosen[name], best = half_life, gain
+    return chosen
 
 
 def choose_all(recipe: Recipe, train: Frame, *, progress: Progress) -> tuple[Settings, "Search | None"]:
@@ -350,7 +403,7 @@ def _nested_log_odds(recipe: Recipe, train: Frame, *, progress: Progress) -> dic
     for k, (fit_rows, held_out) in enumerate(outer, start=1):
         inner = train.take(fit_rows)
         settings, _ = choose_all(recipe, inner, progress=_prefixed(progress, f"fold {k}"))
-        for name, model in _fit_together(recipe, recipe.names, settings, inner.X, inner.labels).items():
+        for name, model in _fit_together(recipe, recipe.names, settings, inner, {}).items():
             out[name][held_out] = model.decision_function(train.X.iloc[held_out])
     return out
 
@@ -444,9 +497,15 @@ class Refit:
 
 
 def refit(
-    recipe: Recipe, names: Sequence[str], settings: Settings, frames: Sequence[Frame], *, progress: Progress
+    recipe: Recipe,
+    names: Sequence[str],
+    settings: Settings,
+    frames: Sequence[Frame],
+    *,
+    recency: Recency,
+    progress: Progress,
 ) -> dict[str, Refit]:
-    """Fit models with settings chosen before on frames in the order of time.
+    """Fit models with settings and half-lives chosen before on frames in the order of time.
 
     The calibration is learnt on held-out log-odds of the last frame's latest cutoff (of all rows, where
     that has fewer than 100 positives).
@@ -459,7 +518,7 @@ def refit(
     models: dict[str, list[BinaryModel]] = {name: [] for name in names}
     for k, fit_rows in enumerate(fits, start=1):
         progress(f"refitting on {len(fit_rows):,} matured rows ({k} of {len(fits)})")
-        fitted = _fit_together(recipe, names, settings, rows.X.iloc[fit_rows], rows.labels[fit_rows])
+        fitted = _fit_together(recipe, names, settings, rows.take(fit_rows), recency)
         for name in names:
             models[name].append(fitted[name])
     sample = rows.X[latest].head(_SPREAD_ROWS)  # rows stand in an order of their own, so that the first are any
@@ -475,13 +534,14 @@ def refit(
 
 
 def _fit_together(
-    recipe: Recipe, names: Sequence[str], settings: Settings, X: pd.DataFrame, y: npt.NDArray[np.int8]
+    recipe: Recipe, names: Sequence[str], settings: Settings, rows: Frame, recency: Recency
 ) -> dict[str, BinaryModel]:
     """Fit several models on the same rows; a blend is put together out of its parts, not fitted again."""
     alone = [name for name in names if name != "blend"]
     if "blend" in names:
         alone = list(dict.fromkeys([*alone, "logistic", "lightgbm"]))
-    fitted = {name: recipe.make(name, settings[name]).fit(X, y) for name in alone}
+    weights = {name: None if rows.at is None else recency_weights(rows.at, recency.get(name)) for name in alone}
+    fitted = {name: recipe.make(name, settings[name]).fit(rows.X, rows.labels, weights[name]) for name in alone}
     if "blend" in names:
         weight = settings["blend"]["weight"]
         fitted["blend"] = BlendModel.of(fitted["logistic"], fitted["lightgbm"], weight=weight)

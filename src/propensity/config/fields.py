@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from contextlib import suppress
 from datetime import date, datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, PlainSerializer
 
@@ -48,6 +48,15 @@ Span = Annotated[
     PlainSerializer(str, return_type=str),
     Field(json_schema_extra=_DURATION_SCHEMA),
 ]
+Recency = Annotated[
+    Literal["auto", "none"] | Duration,
+    BeforeValidator(
+        lambda value: value if value in ("auto", "none") else _read_duration(value), json_schema_input_type=str
+    ),
+    PlainSerializer(str, return_type=str),
+    Field(json_schema_extra={"type": "string", "pattern": r"^(auto|none|\d+(h|d|w|mo|y))$"}),
+]
+"""How older rows count: chosen on validation, all alike, or half as much for each such duration."""
 Share = Annotated[
     float, BeforeValidator(_read_share_or_count, json_schema_input_type=float | Percent), Field(ge=0, le=1)
 ]

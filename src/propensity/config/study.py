@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 from pydantic.json_schema import SkipJsonSchema
 
 from propensity.config.data import DataSpec, Trait
-from propensity.config.fields import Texts
+from propensity.config.fields import Recency, Texts
 from propensity.config.rules import (
     Aim,
     AvatarPart,
@@ -29,7 +29,7 @@ from propensity.config.rules import (
     TargetSpec,
 )
 from propensity.config.samples import EVENT_MEASURES, VALUE_MEASURES, CutoffRange, CutoffsSpec, FeaturesSpec, SplitSpec
-from propensity.temporal import Window, label_window, maturity, to_instant
+from propensity.temporal import Duration, Window, label_window, maturity, to_instant
 from propensity.yaml_spec import Spec, read_yaml_spec, require
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -79,6 +79,7 @@ class Study(Spec):
     avatar: dict[AvatarPart, Texts] = {}
     listing: ListSpec = Field(default=ListSpec(), alias="list")
     models: Models = DEFAULT_MODELS
+    recency: Recency = "auto"
     contact: ContactSpec = ContactSpec()
     points: PointsSpec = PointsSpec()
     tracking: TrackingSpec = TrackingSpec()
@@ -147,6 +148,8 @@ class Study(Spec):
         if self.is_snapshot:
             require(self.split is not None, "a snapshot study (outcome: column) needs a split", ("split",))
             require(self.cutoffs is None, "a snapshot study has no cutoffs: remove them", ("cutoffs",))
+            timeless = "a snapshot knows no time to halve weights over: auto (by its order) or none"
+            require(self.recency in ("auto", "none"), timeless, ("recency",))
             require(
                 self.data.events is None and self.data.purchases is None,
                 "a snapshot study has neither events nor purchases: remove them",
@@ -235,6 +238,8 @@ class Study(Spec):
             both = {"logistic", "lightgbm"} <= set(names)
             require(both, "a blend needs logistic and lightgbm beside it", ("models",))
         require(names, "name at least one model", ("models",))
+        halves = not isinstance(self.recency, Duration) or self.recency.count > 0
+        require(halves, "a half-life is longer than nothing", ("recency",))
         return self
 
     def _check_cutoffs(self) -> None:

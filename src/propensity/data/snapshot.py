@@ -102,6 +102,8 @@ def read_snapshot(
         flagged = to_frame(attributes.mutate(**flags).order_by("row_position"))
     keys = pd.DataFrame({"customer_id": rows["customer_id"], "code": np.arange(len(rows), dtype=np.int64)})
     keys["cutoff"] = pd.Series(pd.NaT, index=keys.index, dtype="datetime64[us]")
+    if labelled and split.order is not None:
+        keys.loc[_in_order(rows, split.order), "position"] = np.arange(len(rows), dtype=np.float64)
     meets = np.ones((len(rows), len(criteria)), dtype=bool)
     for i in range(len(criteria)):
         meets[:, i] = flagged[f"meets_{i}"].fillna(value=False)
@@ -161,9 +163,7 @@ def _parts(rows: pd.DataFrame, split: SplitSpec, usable: npt.NDArray[np.bool_]) 
         for name in ("train", "validation", "test"):
             part[values.isin([scalar_text(value) for value in getattr(split, name)]).to_numpy()] = name
     else:
-        order = np.arange(len(rows))
-        if split.order != "rows":
-            order = _order(rows[f"carried_{split.order}"], str(split.order))
+        order = _in_order(rows, str(split.order))
         # The shares are of the prospects; other rows belong to the part that they stand in.
         counted = np.cumsum(usable[order])
         reached = np.round(np.cumsum(split.shares) * counted[-1])
@@ -174,6 +174,11 @@ def _parts(rows: pd.DataFrame, split: SplitSpec, usable: npt.NDArray[np.bool_]) 
         if not (part == name).any():
             raise DataError(f"split: no row belongs to {name}. Check the column's values or the shares.")
     return part
+
+
+def _in_order(rows: pd.DataFrame, name: str) -> npt.NDArray[np.intp]:
+    """Row numbers, the first in the split's order first."""
+    return np.arange(len(rows)) if name == "rows" else _order(rows[f"carried_{name}"], name)
 
 
 def _order(values: pd.Series, name: str) -> npt.NDArray[np.intp]:

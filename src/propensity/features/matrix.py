@@ -28,6 +28,7 @@ from propensity.features.sweep import BLOCK_ROWS, Column, Sweep, sweep_blocks
 
 Floats = npt.NDArray[np.float32]
 _KEYS = ("customer_id", "cutoff")
+_DAY = 86_400_000_000  # microseconds
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Frame:
     X : DataFrame of float32, shape (n, p)
         The features, one block.
     keys : DataFrame, n rows
-        ``customer_id``, ``code`` and ``cutoff`` (naive UTC; NaT in snapshots).
+        ``customer_id``, ``code`` and ``cutoff`` (naive UTC; NaT in snapshots, which have ``position`` if ordered).
     y : ndarray of int8, shape (n,), or None
         Labels.
     unseen : dict
@@ -62,6 +63,14 @@ class Frame:
         """Customer numbers, shape (n,)."""
         codes: npt.NDArray[np.int64] = self.keys["code"].to_numpy()
         return codes
+
+    @property
+    def at(self) -> npt.NDArray[np.float64] | None:
+        """When each row stands: its cutoff in days, or its place in a snapshot's order, shape (n,); None without."""
+        if "position" in self.keys:
+            return self.keys["position"].to_numpy(dtype=np.float64)
+        cutoff = self.keys["cutoff"].to_numpy()
+        return None if np.isnat(cutoff).any() else cutoff.astype("datetime64[us]").astype(np.int64) / _DAY
 
     @property
     def labels(self) -> npt.NDArray[np.int8]:

@@ -43,3 +43,30 @@ def mean_over_folds(n: int, folds: Folds, predict: Callable[[Rows, Rows], Float6
     mean = np.full(n, np.nan)
     np.divide(total, times, out=mean, where=times > 0)
     return mean
+
+
+def mean_with_error(values: Float64, groups: npt.NDArray[np.int64]) -> tuple[float, float]:
+    """Return the mean of the rows' values and its standard error, clustered by customer.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n,)
+    groups : ndarray of shape (n,)
+        Customer numbers.
+
+    Returns
+    -------
+    mean, error : float
+
+    Notes
+    -----
+    The sandwich form: squared sums of deviations by customer (Liang and Zeger, 1986, doi:10.1093/biomet/73.1.13).
+
+    Examples
+    --------
+    >>> mean_with_error(np.array([1.0, 1.0, 3.0, 3.0]), np.array([0, 0, 1, 1]))
+    (2.0, 0.7071067811865476)
+    """
+    mean = float(values.mean())
+    by_customer = np.bincount(np.unique(groups, return_inverse=True)[1], weights=values - mean)
+    return mean, float(np.sqrt(np.sum(by_customer**2)) / len(values))
