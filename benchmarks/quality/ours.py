@@ -13,6 +13,7 @@ import pandas as pd
 from benchmarks.quality.tasks import samples_of, study_of, truth_of
 from propensity.bundle import Bundle
 from propensity.config import Study
+from propensity.config.rules import LightGBMSpec, ModelsSpec, TuneSpec
 from propensity.pipelines import load_rules, open_study
 from propensity.samples import Samples, latest_scorable, scoring_frame
 from propensity.summary import package_versions
@@ -27,11 +28,11 @@ def run(task: str, folder: Path) -> None:
     study = study.with_models(*(name for name in study.models.names if name in MODELS))
     samples = samples_of(study)
     started = perf_counter()
-    training = _trained(study, samples)
+    training = trained(study, samples)
     spent = perf_counter() - started
     predictions = training.evaluation.predictions
     if "fitted_scorecard" not in predictions:  # beside the study's own models: it is not selected from
-        fitted = _trained(study.with_models("fitted_scorecard"), samples)
+        fitted = trained(study.with_models("fitted_scorecard"), samples)
         predictions = predictions.assign(fitted_scorecard=fitted.evaluation.predictions["fitted_scorecard"])
     truth = truth_of(study, predictions)
     if truth is not None:
@@ -48,7 +49,23 @@ def run(task: str, folder: Path) -> None:
     (folder / task / "ours.json").write_text(json.dumps(told, indent=1, default=float), encoding="utf-8")
 
 
-def _trained(study: Study, samples: Samples) -> Training:
+def run_tuned(task: str, folder: Path, trials: int) -> None:
+    """LightGBM with a search for its parameters, as `lightgbm_tuned`: lightgbm_tuned.parquet and .json."""
+    study = study_of(task, folder)
+    options = LightGBMSpec(tune=TuneSpec(trials=trials))
+    study = study.model_copy(update={"models": ModelsSpec(lightgbm=options)})
+    samples = samples_of(study)
+    started = perf_counter()
+    training = trained(study, samples)
+    told = {"seconds": perf_counter() - started, "settings": training.settings}
+    told |= training.search.to_dict() if training.search else {}
+    predictions = training.evaluation.predictions.rename(columns={"lightgbm": "probability"})
+    predictions[["probability"]].to_parquet(folder / task / "lightgbm_tuned.parquet", index=False)
+    (folder / task / "lightgbm_tuned.json").write_text(json.dumps(told, indent=1, default=float), encoding="utf-8")
+
+
+def trained(study: Study, samples: Samples) -> Training:
+    """The study trained as `propensity train` does, without its list and report."""
     about = {"study": study.study, "run": "benchmark"}
     card = load_rules(study)
     return train_study(study, samples, scorecard=card, stages=None, about=about, progress=lambda _: None)

@@ -20,7 +20,7 @@ _REPLICATES = 300
 def print_tables(folder: Path, tasks: Sequence[str], peers: Sequence[str]) -> None:
     """Print a row for each task and method, then the paired differences, then the simulated markets."""
     print("| task | method | " + " | ".join(METRICS) + " | seconds |\n|---|---|" + "---|" * (len(METRICS) + 1))
-    differences, markets, margins = [], [], []
+    differences, markets, margins, tuned = [], [], [], []
     for task in tasks:
         told, table, seconds = _read(folder / task, peers)
         methods = {name: table[name].clip(0, 1) for name in (*MODELS, *peers) if name in table}
@@ -38,6 +38,10 @@ def print_tables(folder: Path, tasks: Sequence[str], peers: Sequence[str]) -> No
             for name in methods
             if name != selected
         ]
+        if "lightgbm_tuned" in methods:
+            verdict = json.loads((folder / task / "lightgbm_tuned.json").read_text(encoding="utf-8"))["text"]
+            difference, error, _ = _difference(result, "lightgbm_tuned", "lightgbm", "roc_auc")
+            tuned.append(f"| {task} | {verdict} | {difference:+.4f} ± {error:.4f} |")
         known = [name for name in AUTOML if name in methods]
         if known:
             best = max(known, key=lambda name: result.estimates[name]["roc_auc"])
@@ -48,6 +52,9 @@ def print_tables(folder: Path, tasks: Sequence[str], peers: Sequence[str]) -> No
                 differences.append((task, f"{selected}, lift@10 %", card, *lift))
         if told["coverage"]:
             markets.append(_market(task, told, table, result))
+    if tuned:
+        print("\n| task | verdict of the search, on train | AUC on test: tuned − defaults |\n|---|---|---|")
+        print("\n".join(tuned))
     print("\n| task | selected | against | difference | 95 % interval |\n|---|---|---|---|---|")
     for task, selected, name, difference, error, interval in differences:
         shown = f"{interval[0]:+.4f} to {interval[1]:+.4f}" if interval else ""

@@ -44,7 +44,7 @@ STUDIES = (
 TASKS = (*STUDIES, *MARKETS)
 
 
-def study_of(task: str, folder: Path) -> Study:
+def study_of(task: str, folder: Path = Path()) -> Study:
     """The study of a task; a simulated market is made in `folder` the first time."""
     config = task if task in STUDIES else "demo"
     study = pp.load_study(ROOT / "configs" / f"{config}.yaml")
