@@ -30,6 +30,7 @@ from propensity.features.custom import CustomFunction, load_functions
 from propensity.features.matrix import Frame, Rows, build_frame, feature_blocks, unswept_columns
 from propensity.features.plan import FeaturePlan, keep_informative, learn_plan
 from propensity.features.profile import attributes_of, plan_profile, profile_columns
+from propensity.features.shares import share_functions
 from propensity.features.stored import matrix_schema, matrix_table
 from propensity.features.sweep import read_ahead
 from propensity.labels import bought_within, first_purchases, is_mature, label_cohort, require_mature
@@ -50,8 +51,9 @@ def express(text: str, table: ir.Table, place: str, *, condition: bool = True) -
 
 
 def study_functions(study: Study) -> dict[str, CustomFunction]:
-    """The functions that make features of the study's own."""
-    return load_functions(study.features.custom, beside=study.path)
+    """The functions that make features beside the sweep: shares of buyers, and the study's own."""
+    own = load_functions(study.features.custom, beside=study.path)
+    return {**share_functions(study, express=express), **own}
 
 
 @dataclass(frozen=True)

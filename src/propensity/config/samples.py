@@ -96,7 +96,8 @@ class FeaturesSpec(Spec):
     days between active days, `streak` the active days in a row, `distinct` the different categories, `share` each
     category's part of all records; `sum`, `mean`, `min` and `max` are of amounts (of an event: of its `value`).
     `cross` names attributes that are counted within each kind of event (or product) as well. `custom` names
-    functions (`module:function`) that make features of the study's own.
+    functions (`module:function`) that make features of the study's own. `buyer_shares` names attributes that are
+    categories, of any number of values: the share of customers alike who have bought already becomes a feature.
     """
 
     windows: tuple[Span, ...] = Field(
@@ -107,6 +108,7 @@ class FeaturesSpec(Spec):
     purchases: Measures = ("count", "sum", "days", "trend", "recency", "since_first", "gaps")
     cross: Texts = ()
     custom: Texts = ()
+    buyer_shares: Texts = ()
 
     @field_validator("windows")
     @classmethod

@@ -203,9 +203,13 @@ class Study(Spec):
                         f"'{measure}' of {name} needs their {column}: name its column under data.{name}.{column}",
                         ("features", name),
                     )
-        require(
-            not (self.is_snapshot and self.features.custom), "a snapshot has no custom features", ("features", "custom")
-        )
+        for key in ("custom", "buyer_shares"):
+            none = not (self.is_snapshot and getattr(self.features, key))
+            require(none, f"a snapshot has no {key.replace('_', ' ')}: it has no past to look at", ("features", key))
+        for name in self.features.buyer_shares:
+            attribute = self.data.customers.attributes.get(name)
+            is_category = attribute is not None and attribute.type == "category"
+            require(is_category, f"'{name}' is no attribute of type category", ("features", "buyer_shares"))
         return self
 
     @model_validator(mode="after")

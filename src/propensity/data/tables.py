@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, time
 from functools import reduce
 from operator import or_
 from pathlib import Path
+from typing import Protocol
 
 import ibis
 import ibis.expr.types as ir
@@ -237,7 +238,19 @@ def _days_since(past: ir.TimestampValue, day: date) -> ir.Value:
     return ibis.ifelse(days > 0, days, None)
 
 
-def outcome_records(tables: Tables, outcome: OutcomeSpec, *, express: Express) -> ir.Table:
+class Records(Protocol):
+    """Whatever has canonical records: the tables, or their past."""
+
+    @property
+    def events(self) -> ir.Table | None:
+        """Canonical events."""
+
+    @property
+    def purchases(self) -> ir.Table | None:
+        """Canonical purchases."""
+
+
+def outcome_records(tables: Records, outcome: OutcomeSpec, *, express: Express) -> ir.Table:
     """The purchases (or events) that the study asks about, over all time: cut them by `as_of` or `between`."""
     if outcome.event is not None and tables.events is not None:
         table = tables.events.filter(tables.events.kind == outcome.event.kind)
