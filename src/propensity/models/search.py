@@ -210,7 +210,7 @@ def _told(trial: optuna.trial.FrozenTrial) -> dict[str, Any]:
     return {
         "number": trial.number,
         "state": trial.state.name.lower(),
-        "log_loss": trial.value if trial.value is not None else float("nan"),
+        "log_loss": trial.value,
         "params": dict(trial.params),
     }
 
