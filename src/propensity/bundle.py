@@ -1,8 +1,9 @@
 """A model bundle: a folder of plain files that holds all that scoring needs; loading it runs no code from it.
 
 ``bundle.json`` (format version, checksums, what it is), ``features.json`` (how a row is built),
-``calibration.json``, ``model/`` (LightGBM's text format and JSON) and ``folds/<k>/`` (the same procedure
-fitted without one fifth of the customers each, for the uncertainty of a probability).
+``calibration.json``, ``model/`` (LightGBM's text format and JSON), ``amount/`` (the same, where amounts are learnt)
+and ``folds/<k>/`` (the same procedure fitted without one fifth of the customers each, for the uncertainty of a
+probability).
 """
 
 import json
@@ -26,16 +27,18 @@ from propensity.features.catalogue import category_codes
 from propensity.features.matrix import decode
 from propensity.features.plan import FeaturePlan
 from propensity.models import load_model
+from propensity.models.amount import AmountModel
 from propensity.models.base import BinaryModel
 from propensity.models.calibration import PlattCalibrator
 from propensity.rules.scorecard import Scorecard, indicator_points
 from propensity.rules.segments import OTHER, first_match
 from propensity.rules.stages import StageRules, buying_stage
 
-FORMAT_VERSION = 3
+FORMAT_VERSION = 4
 LEVEL = 0.9
 """Level of the interval of each prospect's probability."""
-_QUANTILE = 1.6448536269514722  # of the standard normal at 0.95
+QUANTILE = 1.6448536269514722
+"""Half the interval's width in standard errors: the standard normal's quantile at 0.95."""
 _ERROR_RATIO = 3.2
 """Squared error of a model's log-odds, as a multiple of what the drawing of customers alone explains.
 
@@ -70,6 +73,8 @@ class Bundle:
         Buying stages.
     segments : dict
         Segment → checked expression over features; the first that holds counts.
+    amount : AmountModel or None
+        What a first purchase amounts to, where the study's value is learnt.
     about : dict
         Study, model name, fingerprint of the study's meaning, cutoffs, seed, versions.
     """
@@ -83,6 +88,7 @@ class Bundle:
     scorecard: Scorecard | None = None
     stages: StageRules | None = None
     segments: Mapping[str, str] = field(default_factory=dict)
+    amount: AmountModel | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -121,9 +127,31 @@ class Bundle:
         """
         log_odds, error = self.log_odds(X), self.standard_error(X)
         middle = log_odds - error**2 / 2
-        low = np.minimum(middle - _QUANTILE * error, log_odds)
-        high = np.maximum(middle + _QUANTILE * error, log_odds)
+        low = np.minimum(middle - QUANTILE * error, log_odds)
+        high = np.maximum(middle + QUANTILE * error, log_odds)
         return np.asarray(expit(low), dtype=np.float64), np.asarray(expit(high), dtype=np.float64)
+
+    def total_error(self, X: pd.DataFrame, weight: Floats) -> float:
+        """Standard error of ``sum(weight * probability)`` over rows: drawing of customers, bias, and calibration.
+
+        As `standard_error`, on the sum itself: errors of single rows cancel in part, those that all share do not.
+
+        Parameters
+        ----------
+        X : DataFrame of float32, shape (n, features)
+        weight : ndarray of shape (n,)
+        """
+        X = X[self.plan.names]
+        raw = self.model.decision_function(X)
+        probability = expit(self.calibrator.transform(raw))
+        slope = weight * probability * (1 - probability)
+        gradient = np.array([(slope * raw).sum(), slope.sum()])
+        variance = float(gradient @ self.calibrator.covariance_ @ gradient)
+        if len(self.folds) > 1:
+            logs = (self.calibrator.transform(model.decision_function(X)) for model in self.folds)
+            totals = np.array([(weight * expit(z)).sum() for z in logs])
+            variance += _ERROR_RATIO * (len(totals) - 1) * float(totals.var())
+        return float(np.sqrt(max(variance, 0.0)))
 
     def to_points(self, log_odds: Floats) -> Floats:
         """Calibrated log-odds as points: `pdo` more points double the odds."""
@@ -201,6 +229,8 @@ def _to_files(bundle: Bundle) -> dict[str, str]:
         "calibration.json": _json({**bundle.calibrator.to_dict(), "spread": bundle.spread}),
     }
     files |= {f"model/{name}": text for name, text in bundle.model.to_files().items()}
+    if bundle.amount is not None:
+        files |= {f"amount/{name}": text for name, text in bundle.amount.to_files().items()}
     for k, model in enumerate(bundle.folds):
         files |= {f"folds/{k}/{name}": text for name, text in model.to_files().items()}
     return files
@@ -244,6 +274,7 @@ def load_bundle(folder: str | Path) -> Bundle:
             scorecard=Scorecard.model_validate(rules["scorecard"]) if rules["scorecard"] else None,
             stages=StageRules.model_validate(rules["stages"]) if rules["stages"] else None,
             segments=rules["segments"],
+            amount=AmountModel.from_files(amount) if (amount := _below(files, "amount/")) else None,
             about=head["about"],
         )
     except (KeyError, TypeError, ValueError) as error:

@@ -226,13 +226,18 @@ def _training_facts(result: "TrainResult") -> dict[str, Any]:
         "comparisons": _records(result.comparisons),
         "funnel": _records(result.funnel),
         "warnings": result.warnings,
+        "profit": result.profit
+        and {
+            "list": result.profit["list"],
+            "test": result.profit["models"][result.selected]["down_to"],
+        },
         "tracking": result.tracking,
     }
 
 
 def _show_training(result: "TrainResult") -> None:
     """Print where to look: funnel, models, first prospects, report, and MLflow's command."""
-    from propensity.report.terminal import say, show_funnel, show_models, show_prospects, whole
+    from propensity.report.terminal import say, show_funnel, show_models, show_profit, show_prospects, whole
 
     show_funnel(result.funnel)
     say()
@@ -243,6 +248,9 @@ def _show_training(result: "TrainResult") -> None:
     say()
     show_prospects(result.prospects)
     say()
+    if result.profit:
+        show_profit(result.profit)
+        say()
     _warn(result.warnings)
     whole(f"Run     {result.folder}")
     whole(f"Report  {result.folder / 'report.html'}")

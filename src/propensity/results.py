@@ -107,6 +107,8 @@ class TrainResult:
         The deployed model, and why.
     tuning : str or None
         What came of the search for LightGBM's parameters, where the study asks for one.
+    profit : dict or None
+        What a campaign on test would have earned, and how far down the list to go; None without cost and value.
     tracking : dict
         Where MLflow keeps the run; empty without tracking.
     """
@@ -122,6 +124,7 @@ class TrainResult:
     reason: str
     warnings: list[str]
     tuning: str | None = None
+    profit: dict[str, Any] | None = None
     tracking: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:

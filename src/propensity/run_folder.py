@@ -6,7 +6,6 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from propensity.bundle import save_bundle
@@ -20,7 +19,7 @@ from propensity.report import write_report
 from propensity.results import funnel_table, metrics_table
 from propensity.rules.qualification import qualification_counts
 from propensity.samples import Samples, describe_product, funnel_entry
-from propensity.scoring import list_manifest, qualification_answers, ranked_list
+from propensity.scoring import in_order, list_manifest, qualification_answers, ranked_list
 from propensity.summary import build_report, package_versions
 from propensity.training import Training
 
@@ -35,12 +34,6 @@ class Material:
     as_of: datetime | None
     kinds: list[str] | None
     digest: str
-
-
-def _in_order(frame: Frame, ranked: pd.DataFrame) -> pd.DataFrame:
-    """Feature rows in the list's order."""
-    position = pd.Series(np.arange(len(frame)), index=frame.keys["customer_id"].to_numpy())
-    return frame.X.iloc[position[ranked["customer_id"].to_numpy()].to_numpy()].reset_index(drop=True)
 
 
 def qualification_table(study: Study, training: Training, frame: Frame) -> list[dict[str, Any]]:
@@ -84,7 +77,7 @@ def write_run(
         training,
         run_id=run_id,
         ranked=ranked,
-        X=_in_order(frame, ranked),
+        X=in_order(frame, ranked),
         as_of=as_of,
         list_entry={
             "as_of": listing["as_of"],
@@ -98,6 +91,8 @@ def write_run(
         qualification=qualification_table(study, training, frame),
         marketing=tables,
     )
+    profit = training.profit and {**training.profit, "list": listing["contact_down_to"]}
+    report["profit"] = profit
     metrics = {
         "study": study.study,
         "models": evaluation.metrics,
@@ -131,7 +126,7 @@ def write_run(
     if training.search is not None:
         documents["tuning"] = training.search.to_dict()
     documents["features"] = training.bundle.plan.catalogue()
-    told = {"qualification": report["qualification"], **tables}
+    told = {"qualification": report["qualification"], "profit": profit, **tables}
     documents |= {name: table for name, table in told.items() if table and name != "criteria"}
     for name, document in documents.items():
         (work / f"{name}.json").write_text(to_json(document), encoding="utf-8")
@@ -147,6 +142,7 @@ def write_run(
         "reason": evaluation.reason,
         "warnings": training.samples.warnings,
         "tuning": training.search.text if training.search else None,
+        "profit": profit,
     }
 
 

@@ -1,12 +1,12 @@
 """Scoring: a bundle and rows become a ranked prospect list. Pure: no I/O.
 
-Best first by the calibrated log-odds; ties are broken by a hash of the customer's key, so that the same
-rows always give the same list.
+Best first by the calibrated log-odds, or by expected profit where the study ranks by it; ties are broken by a hash of
+the customer's key, so that the same rows always give the same list.
 """
 
 from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -17,6 +17,7 @@ from propensity.bundle import LEVEL, Bundle
 from propensity.cohort import FunnelStep
 from propensity.config import ContactSpec, Study
 from propensity.errors import DataError
+from propensity.evaluation.ranking import rows_at
 from propensity.explain.contributions import contributions, to_points
 from propensity.explain.reasons import top_reasons
 from propensity.features.matrix import Frame
@@ -24,11 +25,16 @@ from propensity.rules.approach import tag
 from propensity.rules.pyramid import pyramid_values, tiers
 from propensity.rules.qualification import FAIL, PASS, UNKNOWN, open_questions, qualify
 from propensity.temporal import format_instant
+from propensity.value import contact_down_to, prospect_values, worth_contacting
 
 REASONS = 5
 CHUNK = 50_000
 """Rows that are explained at a time: bounds the memory of contributions."""
 
+_BY_PROFIT = (
+    "Rank, percentile, decile and grade follow expected profit; reasons and points explain the probability of buying, "
+    "not the amount."
+)
 GRADES = ((1, "A"), (3, "B"), (6, "C"), (10, "D"))
 """Grade by decile: A the best tenth, B to the third decile, C to the sixth, D the rest."""
 
@@ -43,6 +49,7 @@ def rank_prospects(
     model_version: str,
     answers: pd.DataFrame | None = None,
     tags: pd.DataFrame | None = None,
+    rank_by: Literal["probability", "expected_profit"] = "probability",
 ) -> pd.DataFrame:
     """The prospect list.
 
@@ -55,11 +62,14 @@ def rank_prospects(
     keys : DataFrame, n rows
         ``customer_id`` and ``cutoff``.
     contact : ContactSpec
-        With cost and value given, ``expected_profit`` (money) is listed.
+        With cost and value given, ``expected_value`` and ``expected_profit`` (money) are listed, ``expected_amount``
+        where it is learnt, and ``contact``: who within the capacity is worth it.
     answers : DataFrame, n rows, optional
         From `propensity.rules.qualification.qualify`: ``qualification`` is listed, and what does not pass beside it.
     tags : DataFrame, n rows, optional
         Columns that are listed as they are: ``barrier``, ``approach``, ``channel``, and a tier for each pyramid.
+    rank_by : {"probability", "expected_profit"}
+        What rank, percentile, decile and grade follow; of equal profits the more probable comes first.
 
     Returns
     -------
@@ -68,7 +78,10 @@ def rank_prospects(
         contribution_other = points``.
     """
     log_odds = bundle.log_odds(X)
+    values = prospect_values(bundle, contact, X, expit(log_odds)) if contact.has_profit else None
     order = np.lexsort((tie_breaker(keys["customer_id"]), -log_odds))
+    if rank_by == "expected_profit" and values is not None:
+        order = order[np.argsort(-values["expected_profit"].to_numpy()[order], kind="stable")]
     ranked = X.iloc[order]
     rows = pd.concat([_explained(bundle, chunk) for chunk in _chunks(ranked)], ignore_index=True)
     rank = np.arange(1, len(ranked) + 1)
@@ -94,8 +107,10 @@ def rank_prospects(
         listed["not_qualified_by"] = open_questions(own)
     if tags is not None:
         listed = pd.concat([listed, tags.iloc[order].reset_index(drop=True)], axis=1)
-    if contact.cost is not None and contact.value is not None:
-        listed["expected_profit"] = probability * contact.value - contact.cost
+    if values is not None:
+        listed = pd.concat([listed, values.iloc[order].reset_index(drop=True)], axis=1)
+        capacity = rows_at(contact.share(len(listed)), len(listed))
+        listed["contact"] = worth_contacting(listed["expected_profit"].to_numpy(), capacity=capacity)
     return listed
 
 
@@ -127,6 +142,7 @@ def ranked_list(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame:
         model_version=str(bundle.about["run"]),
         answers=answers,
         tags=tags,
+        rank_by=study.listing.rank_by,
     )
 
 
@@ -152,6 +168,12 @@ def _refused(answers: pd.DataFrame) -> str:
     parts = [f"{question} {(asked[question] == FAIL).sum():,}" for question in asked]
     unknown = int((answers["qualification"] == UNKNOWN).sum())
     return f"fail {', '.join(parts)}; {unknown:,} cannot be told"
+
+
+def in_order(frame: Frame, ranked: pd.DataFrame) -> pd.DataFrame:
+    """Feature rows in the list's order."""
+    position = pd.Series(np.arange(len(frame)), index=frame.keys["customer_id"].to_numpy())
+    return frame.X.iloc[position[ranked["customer_id"].to_numpy()].to_numpy()].reset_index(drop=True)
 
 
 def tie_breaker(customer_ids: pd.Series) -> npt.NDArray[np.uint64]:
@@ -219,6 +241,8 @@ def list_manifest(
 ) -> dict[str, Any]:
     """What stands beside a list: where it comes from, its waterfall, and when its outcome will have matured."""
     matures = format_instant(study.matures_at(as_of), zone=study.zone) if as_of else None
+    by_profit = study.listing.rank_by == "expected_profit"
+    has_profit = study.contact.has_profit
     return {
         "study": study.study,
         "as_of": format_instant(as_of, zone=study.zone) if as_of else None,
@@ -226,6 +250,9 @@ def list_manifest(
         "waterfall": waterfall(steps, len(ranked), qualification_answers(study, bundle, frame)),
         "rows": len(ranked),
         "expected_buyers": float(ranked["probability"].sum()),
+        "contact_down_to": contact_down_to(bundle, study.contact, ranked, in_order(frame, ranked))
+        if has_profit
+        else None,
         "probability_interval": LEVEL,
         "unseen_categories": dict(frame.unseen or {}),
         "model": dict(bundle.about),
@@ -233,5 +260,6 @@ def list_manifest(
         "notes": [
             "Propensity is not uplift: some at the top would buy without being contacted.",
             "An outcome counts only once the list has matured; before, those who have not bought are undecided.",
+            *([_BY_PROFIT] if by_profit else []),
         ],
     }

@@ -27,6 +27,7 @@ PACKAGES = ("propensity", "numpy", "pandas", "scikit-learn", "lightgbm", "shap",
 _CATALOGUED = ("name", "description", "group", "window", "source", "kind", "unit", "missing_share", "typical")
 _FEW_BUYERS = 50
 """Test prospects that bought, below which the report warns of rough figures."""
+_MONEY = ("expected_amount", "expected_value", "expected_profit")
 _SAMPLE = 2_000
 """Rows that importance and SHAP's plots are computed from."""
 
@@ -121,6 +122,7 @@ def shown_prospects(ranked: pd.DataFrame, bundle: Bundle, X: pd.DataFrame, *, mo
         entry = {name: row[name] for name in kept}
         entry |= {name: row[name] for name in ("grade", "points", "base_points")}
         entry |= {name: _none(row[name]) for name in ("scorecard_points", "buying_stage", "segment")}
+        entry |= {name: row[name] for name in _MONEY if name in row}
         entry["tags"] = {name: _none(row[name]) for name in ranked.columns if name in TAGS or name.startswith("tier_")}
         entry |= {"reasons": reasons, "other_points": row["contribution_other"]}
         entry["scorecard"] = [] if by_indicator is None else scorecard_reasons(by_indicator.iloc[position])

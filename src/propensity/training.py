@@ -34,6 +34,7 @@ from propensity.rules.stages import StageRules
 from propensity.samples import FOLDS, Samples, train_folds
 from propensity.splits import Fold, customer_folds, recency_weights, scramble
 from propensity.temporal import Duration
+from propensity.value import judge_profit, learn_amount, learn_choice
 
 if TYPE_CHECKING:
     from optuna.storages import BaseStorage
@@ -125,7 +126,7 @@ class Training:
     """The result of training a study.
 
     `indicator` tells which feature the single indicator ranks on, `recency` how older rows count, `search` what came
-    of tuning LightGBM.
+    of tuning LightGBM, and `profit` what a campaign on test would have earned.
     """
 
     samples: Samples
@@ -135,6 +136,7 @@ class Training:
     indicator: dict[str, Any] | None = None
     recency: Recency = field(default_factory=dict)
     search: "Search | None" = None
+    profit: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -216,6 +218,7 @@ def train_study(
     -------
     Training
     """
+    choice = learn_choice(study, samples.plan, samples.train)
     recipe = Recipe(study=study, plan=samples.plan, scorecard=scorecard, trials=trials)
     learnt = learn(recipe, samples.train, samples.validation, progress=progress)
     if samples.test is None:
@@ -224,21 +227,19 @@ def train_study(
         test, predicted = samples.test, {name: learnt.probability(name, samples.test.X) for name in recipe.names}
     else:
         test = samples.test
-        matured = [samples.train, samples.validation]
-        refitted = refit(recipe, recipe.names, learnt.settings, matured, recency=learnt.recency, progress=progress)
+        before = [samples.train, samples.validation]
+        refitted = refit(recipe, recipe.names, learnt.settings, before, recency=learnt.recency, progress=progress)
         predicted = {name: refitted[name].probability(test.X) for name in recipe.names}
     progress("evaluating on test")
     evaluation = evaluate(recipe, learnt, test, predicted)
+    known = [frame for frame in (samples.train, samples.validation) if frame is not None]
+    amount = learn_amount(study, samples.plan, choice, known)
+    profit = judge_profit(study, test, predicted, amount=amount, choice=choice, selected=evaluation.selected)
     # The test rows of a snapshot are the prospects to list: the bundle must not have seen their labels.
-    known = [samples.train, samples.validation, None if study.is_snapshot else samples.test]
-    deployed = refit(
-        recipe,
-        [evaluation.selected],
-        learnt.settings,
-        [frame for frame in known if frame is not None],
-        recency=learnt.recency,
-        progress=progress,
-    )[evaluation.selected]
+    labelled = [samples.train, samples.validation, None if study.is_snapshot else samples.test]
+    matured = [frame for frame in labelled if frame is not None]
+    name, how = evaluation.selected, learnt.recency
+    deployed = refit(recipe, [name], learnt.settings, matured, recency=how, progress=progress)[name]
     bundle = Bundle(
         plan=samples.plan,
         model=deployed.model,
@@ -249,6 +250,7 @@ def train_study(
         scorecard=scorecard,
         stages=stages,
         segments=study.segments,
+        amount=learn_amount(study, samples.plan, choice, matured),
         about={**about, "model": evaluation.selected},
     )
     return Training(
@@ -259,6 +261,7 @@ def train_study(
         indicator=_indicator(learnt, samples.plan),
         recency=learnt.recency,
         search=learnt.search,
+        profit=profit,
     )
 
 

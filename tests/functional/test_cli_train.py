@@ -1,6 +1,7 @@
 """`propensity train` leaves a whole run behind: the design's files, with the columns and keys that others build on."""
 
 import json
+import math
 from itertools import pairwise
 from pathlib import Path
 
@@ -20,7 +21,8 @@ DESIGN = {
     "bundle",
 }
 BESIDES = {"features.json", "study.yaml", "tracking.json", "figures"} | {
-    f"{name}.json" for name in ("segments", "stages", "qualification", "pyramid", "scorecard", "swap_sets", "avatars")
+    f"{name}.json"
+    for name in ("segments", "stages", "qualification", "pyramid", "scorecard", "swap_sets", "avatars", "profit")
 }
 METRICS = {
     "n", "positives", "roc_auc", "average_precision", "brier", "log_loss", "calibration_slope",
@@ -33,7 +35,8 @@ LIST = [
     "rank", "customer_id", "as_of", "probability", "probability_low", "probability_high", "percentile", "decile",
     "grade", "points", "base_points", "scorecard_points", "buying_stage", "segment", *REASONS, *CONTRIBUTIONS,
     "control", "model_name", "model_version", "qualification", "not_qualified_by",
-    "barrier", "approach", "channel", "tier_profit", "tier_potential", "expected_profit",
+    "barrier", "approach", "channel", "tier_profit", "tier_potential",
+    "expected_value", "expected_profit", "contact",
 ]  # fmt: skip
 
 
@@ -158,7 +161,15 @@ def test_ties_are_broken_by_a_hash_of_the_key(trained, prospects):
 
 
 def test_profit_is_value_times_probability_less_cost(prospects):
+    np.testing.assert_allclose(prospects["expected_value"], 60 * prospects["probability"], rtol=1e-12)
     np.testing.assert_allclose(prospects["expected_profit"], 60 * prospects["probability"] - 1.5, rtol=1e-12)
+
+
+def test_contacts_are_the_first_of_whom_a_profit_is_expected_within_the_capacity(prospects):
+    # ranked by probability, with one value for all: those above 1.5 / 60, at most 5 % of the list
+    worth = int((prospects["probability"] > 1.5 / 60).sum())
+    contacts = min(worth, math.ceil(0.05 * len(prospects)))
+    assert prospects["contact"].tolist() == [True] * contacts + [False] * (len(prospects) - contacts)
 
 
 def test_buying_stages_are_those_of_the_study(prospects):

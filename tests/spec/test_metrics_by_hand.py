@@ -9,7 +9,6 @@ from propensity.evaluation.bootstrap import BootstrapResult
 from propensity.evaluation.compare import compare, select
 from propensity.evaluation.curves import calibration_table, gains_curve, precision_recall, wilson_interval
 from propensity.evaluation.metrics import METRICS, compute_metrics
-from propensity.evaluation.profit import profit_curve
 from propensity.evaluation.ranking import rows_at
 from propensity.evaluation.recalibration import calibration_intercept, calibration_slope
 
@@ -162,20 +161,6 @@ def test_wilson_interval():
     # 1 of 10, z = 1.96, z² = 3.8415: centre (1 + 1.9207) / 13.8415 = 0.2110,
     # half sqrt(3.8415 * (1 * 9 / 10 + 0.9604)) / 13.8415 = 0.1931
     assert wilson_interval(1, 10) == pytest.approx((0.0179, 0.4042), abs=1e-4)
-
-
-def test_profit():
-    # best first: 1 | 0 1 tied | 0; 10 for a purchase, 4 for a contact
-    # 1 contact: 10 - 4; 2 contacts: 1.5 hits, 15 - 8; 3: 20 - 12; 4: 20 - 16
-    curve = profit_curve([1, 0, 1, 0], [0.9, 0.5, 0.5, 0.1], cost=4, value=10, points=5)
-    assert curve["contacted"] == [0, 1, 2, 3, 4]
-    assert curve["profit"] == pytest.approx([0, 6, 7, 8, 4])
-    assert (curve["best_share"], curve["best_contacted"], curve["best_profit"]) == (0.75, 3, 8)
-
-
-def test_nobody_is_worth_a_contact_that_costs_more_than_a_purchase_brings():
-    curve = profit_curve([1, 0], [0.9, 0.1], cost=20, value=10)
-    assert (curve["best_share"], curve["best_profit"]) == (0, 0)
 
 
 def test_comparison_is_paired():

@@ -208,6 +208,69 @@ def test_funnel_calibration_importance_and_run_facts_are_shown() -> None:
         assert fact in page.text
 
 
+# --- profit ---------------------------------------------------------------------------------------------------------
+
+
+def money(value: float, sign: str = "") -> str:
+    return minus(f"{value:{sign},.0f}" if abs(value) >= 100 or value == int(value) else f"{value:{sign}.2f}")
+
+
+@pytest.mark.parametrize("model", SAMPLE["profit"]["models"])
+def test_every_figure_of_profit_stands_in_the_report_with_its_interval(model: str) -> None:
+    own = SAMPLE["profit"]["models"][model]
+    row = row_of(
+        page_of(SAMPLE), MODEL_NAMES[model], money(own["at_capacity"]["profit"]), money(own["down_to"]["profit"])
+    )
+    for at, (earned, more) in (("at_capacity", (1, 2)), ("down_to", (5, 6))):
+        low, high = own[at]["interval"]
+        assert row[earned] == minus(f"{own[at]['profit']:,.0f}{low:,.0f} to {high:,.0f}")
+        against = own[at]["against"]
+        if against is None:
+            assert row[more] == "–"
+        else:
+            low, high = against["interval"]
+            assert row[more].startswith(money(against["difference"], "+"))
+            assert row[more].endswith(minus(f"{low:+,.0f} to {high:+,.0f}"))
+    assert row[3] == f"{own['down_to']['contacted']:,}"
+    assert row[4] == money(own["down_to"]["expected_profit"])
+
+
+def test_profit_says_how_far_to_go_and_what_it_counts() -> None:
+    text = page_of(SAMPLE).text
+    assert "Contact down to rank 402 of the current list: 387 prospects" in text
+    assert (
+        "within the capacity of 491. Expected of them: 97.3 buyers and a profit of 1,654 (90% interval 1,202 to" in text
+    )
+    assert (
+        "paid 187 on average (standard error 7.75, 912 purchases); on test 184 was expected of buyers, and 176" in text
+    )
+    assert "of which 30% is earned" in text
+    assert "The list is ranked by expected profit. Every buyer counts as won by the contact: propensity is not" in text
+    assert "contact down to here" in text
+    assert "Expected amount 180 Expected value" in text
+
+
+def test_profit_by_a_fixed_value_and_a_list_that_pays_nobody(report: dict[str, Any]) -> None:
+    report["profit"].update(value=60, margin=None, amount=None, rank_by="probability")
+    report["profit"]["list"].update(rank=0, contacts=0, expected_buyers=0.0, expected_profit=0.0, interval=[0.0, 0.0])
+    report["profit"]["models"]["lightgbm"]["down_to"].update(rank=0, contacted=0)
+    text = page_of(report).text
+    assert "A contact costs 1.50; a purchase brings 60." in text
+    assert "Contact nobody on the current list" in text
+    assert "contact down to here" not in text
+
+
+def test_a_run_without_cost_and_value_has_no_profit(report: dict[str, Any]) -> None:
+    for profit in (None, "absent"):
+        report["profit"] = profit
+        if profit == "absent":
+            del report["profit"]
+        page = page_of(report)
+        assert not page.unbalanced
+        assert "Contact down to rank" not in page.text
+        assert not [value for _, name, value in page.attributes if name in ("id", "href") and "profit" in value]
+
+
 # --- the verdict ----------------------------------------------------------------------------------------------------
 
 
@@ -271,7 +334,18 @@ def blank(value: Any) -> Any:
 
 
 def test_null_figures_are_shown_as_not_available(report: dict[str, Any]) -> None:
-    for key in ("models", "comparisons", "curves", "capacity", "importance", "points", "prospects", "funnel", "list"):
+    for key in (
+        "models",
+        "comparisons",
+        "curves",
+        "capacity",
+        "importance",
+        "points",
+        "prospects",
+        "funnel",
+        "list",
+        "profit",
+    ):
         report[key] = blank(report[key])
     page = page_of(report)
     assert page.text.count("not available") > 20
@@ -455,7 +529,7 @@ def test_the_document_is_well_formed_and_its_links_lead_somewhere() -> None:
 def test_every_chart_says_what_is_seen() -> None:
     html = render_report(SAMPLE)
     charts = re.findall(r'<svg class="chart".*?</svg>', html, re.DOTALL)
-    assert len(charts) == 3 + 4 + 2 + 5 + 2
+    assert len(charts) == 3 + 4 + 2 + 5 + 2 + 1
     for chart in charts:
         assert re.search(r"<title id=[^>]+>[^<]{15,}</title>\s*<desc id=[^>]+>[^<]{40,}</desc>", chart)
 

@@ -60,6 +60,9 @@ Recency = Annotated[
 Share = Annotated[
     float, BeforeValidator(_read_share_or_count, json_schema_input_type=float | Percent), Field(ge=0, le=1)
 ]
+PositiveShare = Annotated[
+    float, BeforeValidator(_read_share_or_count, json_schema_input_type=float | Percent), Field(gt=0, le=1)
+]
 Capacity = Annotated[float, BeforeValidator(_read_share_or_count, json_schema_input_type=float | Percent), Field(gt=0)]
 Texts = Annotated[tuple[str, ...], BeforeValidator(_read_list, json_schema_input_type=tuple[str, ...] | str)]
 Scalar = str | int | float | bool

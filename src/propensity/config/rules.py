@@ -1,12 +1,13 @@
 """Who is asked about, what counts as buying, and the rules that marketing writes down."""
 
+import math
 import re
 from itertools import pairwise
 from typing import Annotated, Any, Literal, Self, get_args
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from propensity.config.fields import Capacity, Scalars, Share, Span, Texts
+from propensity.config.fields import Capacity, PositiveShare, Scalars, Share, Span, Texts
 from propensity.temporal import Duration
 from propensity.yaml_spec import Spec
 
@@ -95,12 +96,48 @@ class OutcomeSpec(Spec):
         return self
 
 
+def _read_value(value: Any) -> Any:
+    if value is None or value == "amount":
+        return value
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError("neither a number from 0 (money for a purchase) nor the word amount (learnt from purchases)")
+    return number
+
+
 class ContactSpec(Spec):
-    """How many prospects can be contacted, what a contact costs, and what a purchase is worth (in money)."""
+    """How many prospects can be contacted, what a contact costs, and what a purchase is worth (in money).
+
+    `value` is the same for all, or the word ``amount``: what a prospect's first purchase is expected to amount to, of
+    which `margin` is the share that is earned.
+    """
 
     capacity: Capacity = 0.1
-    cost: float | None = Field(default=None, ge=0)
-    value: float | None = Field(default=None, ge=0)
+    cost: float | None = Field(default=None, ge=0, allow_inf_nan=False)
+    value: Annotated[
+        float | Literal["amount"] | None,
+        BeforeValidator(_read_value, json_schema_input_type=Annotated[float, Field(ge=0)] | Literal["amount"] | None),
+    ] = None
+    margin: PositiveShare = 1.0
+
+    @property
+    def learns_amounts(self) -> bool:
+        """Whether a purchase's worth is learnt from the amounts of first purchases."""
+        return self.value == "amount"
+
+    @property
+    def has_profit(self) -> bool:
+        """Whether it is known what a contact costs and what a purchase brings."""
+        return self.cost is not None and self.value is not None
+
+    @model_validator(mode="after")
+    def _margin_is_used(self) -> Self:
+        if "margin" in self.model_fields_set and not self.learns_amounts:
+            raise ValueError("'margin' is the share of an amount that is earned: it needs value: amount")
+        return self
 
     def share(self, prospects: int) -> float:
         """The capacity as a share of `prospects` (a capacity above 1 is a count of prospects)."""
@@ -122,9 +159,10 @@ class SingleIndicatorSpec(Spec):
 
 
 class ListSpec(Spec):
-    """Who is on a prospect list: all prospects, or only those that pass the study's qualification."""
+    """Who is on a prospect list (all prospects, or only those that pass the qualification), and what ranks it."""
 
     qualified_only: bool = False
+    rank_by: Literal["probability", "expected_profit"] = "probability"
 
 
 class FixedScale(Spec):

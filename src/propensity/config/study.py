@@ -235,6 +235,25 @@ class Study(Spec):
         return self
 
     @model_validator(mode="after")
+    def _value_is_known(self) -> Self:
+        if self.listing.rank_by == "expected_profit":
+            known = self.contact.has_profit
+            require(known, "rank_by: expected_profit needs contact.cost and contact.value", ("list", "rank_by"))
+        if self.contact.learns_amounts:
+            place = ("contact", "value")
+            either = "Give the value of a purchase as a number"
+            require(not self.is_snapshot, f"a snapshot has no purchases whose amount could be learnt. {either}", place)
+            require(
+                self.outcome.event is None,
+                f"an outcome that is an event has no amount. {either}, or make the outcome a product",
+                place,
+            )
+            amount = self.data.purchases and self.data.purchases.amount
+            lacks = f"the purchases have no amount: name its column under data.purchases.amount. {either} otherwise"
+            require(amount, lacks, place)
+        return self
+
+    @model_validator(mode="after")
     def _models_fit(self) -> Self:
         names = self.models.names
         require("scorecard" not in names or self.scorecard is not None, _NO_SCORECARD, ("models",))

@@ -58,15 +58,28 @@ def mean_with_error(values: Float64, groups: npt.NDArray[np.int64]) -> tuple[flo
     -------
     mean, error : float
 
-    Notes
-    -----
-    The sandwich form: squared sums of deviations by customer (Liang and Zeger, 1986, doi:10.1093/biomet/73.1.13).
-
     Examples
     --------
     >>> mean_with_error(np.array([1.0, 1.0, 3.0, 3.0]), np.array([0, 0, 1, 1]))
-    (2.0, 0.7071067811865476)
+    (2.0, 1.0)
     """
-    mean = float(values.mean())
-    by_customer = np.bincount(np.unique(groups, return_inverse=True)[1], weights=values - mean)
-    return mean, float(np.sqrt(np.sum(by_customer**2)) / len(values))
+    return float(values.mean()), clustered_error(values, groups)
+
+
+def clustered_error(values: Float64, groups: npt.NDArray[np.int64]) -> float:
+    """Give the standard error of a mean whose rows come in clusters; 0 where there is one cluster only.
+
+    The cluster-robust form (https://doi.org/10.1093/biomet/73.1.13): rows of a customer are summed before they are
+    squared.
+
+    Examples
+    --------
+    Two customers, sums of residuals -1 and +1 over 4 rows: sqrt(2 / 1 * 2) / 4.
+
+    >>> clustered_error(np.array([1.0, 1.0, 2.0, 1.0]) * 2, np.array([1, 1, 2, 2]))
+    0.5
+    """
+    sums = np.bincount(np.unique(groups, return_inverse=True)[1], weights=values - values.mean())
+    if len(sums) < 2:
+        return 0.0
+    return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / len(values))

@@ -53,7 +53,7 @@ class Dot:
 
 @dataclass(frozen=True)
 class Marker:
-    """A vertical line at the contact capacity, with its label."""
+    """A vertical line, with its label: at the contact capacity, or where to stop."""
 
     at: float
     text: str
@@ -62,7 +62,7 @@ class Marker:
 
 @dataclass(frozen=True)
 class CurveChart:
-    """Curves over one pair of axes."""
+    """Curves over one pair of axes; `band` is the interval of the last one."""
 
     frame: Frame
     x_ticks: list[Tick]
@@ -72,6 +72,8 @@ class CurveChart:
     capacity: Marker | None = None
     dots: list[Dot] = field(default_factory=list)
     logarithmic: bool = False
+    band: str = ""
+    down_to: Marker | None = None
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,15 @@
-"""Coordinates of the charts over two axes: gains, lift and calibration."""
+"""Coordinates of the charts over two axes: gains, lift, profit and calibration."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from propensity.report.charts import CurveChart, Dot, Frame, Line, Marker, model_slot, path
-from propensity.report.formatting import has_interval, is_missing, percent, share
+from propensity.report.formatting import has_interval, is_missing, money, percent, share
 from propensity.report.scales import Kind, Scale, round_step, ticks
 
 _LIFT_FROM = 0.01
+_PROFIT_TO = 0.1
+"""Share of the prospects that the profit curve shows at least."""
 
 
 def gains_chart(
@@ -97,6 +99,72 @@ def lift_chart(curves: Mapping[str, Any], *, selected: str | None, capacity_shar
     )
 
 
+def profit_chart(profit: Mapping[str, Any], *, selected: str | None, beside: str) -> CurveChart | None:
+    """Place profit (money) over the share of prospects contacted (0 to 1), of the selected model and one beside it.
+
+    The axis ends where nobody would go: at four times the capacity, or the depth of the rule, whichever is deeper.
+
+    Parameters
+    ----------
+    profit : mapping
+        The block ``profit`` of ``report.json``.
+    selected : str or None
+        The model that is drawn last and strongest, with its interval and where to stop.
+    beside : str
+        Name of the other.
+
+    Returns
+    -------
+    CurveChart or None
+        None where neither has a curve.
+
+    Examples
+    --------
+    >>> own = {"curve": {"share": [0, 0.1], "profit": [0, 8], "low": [0, 5], "high": [0, 10]}, "down_to": {"rank": 2}}
+    >>> chart = profit_chart({"models": {"blend": own}, "prospects": 100}, selected="blend", beside="scorecard")
+    >>> chart.lines[0].path, chart.band, chart.down_to.text
+    ('M60 268L424 67.2', 'M60 268L424 17L424 142.5L60 268Z', 'contact down to here')
+    """
+    models = {name: own["curve"] for name, own in profit["models"].items() if name in (selected, beside)}
+    rule = (profit["models"].get(selected) or {}).get("down_to") or {}
+    capacity = (profit.get("capacity") or {}).get("share")
+    depth = 0.0 if is_missing(rule.get("rank")) else _number(rule["rank"]) / max(profit["prospects"] or 0, 1)
+    known = [_PROFIT_TO, 4 * depth, *([] if is_missing(capacity) else [4 * _number(capacity)])]
+    end = min(1.0, max(known))
+    curves = {key: {name: _pairs(own, key, end) for name, own in models.items()} for key in ("profit", "low", "high")}
+    heights = [value for by_name in curves.values() for points in by_name.values() for _, value in points]
+    if not any(curves["profit"].values()):
+        return None
+    frame = Frame(440, 316, 60, 17, 424, 268)
+    x = Scale(0, end, frame.left, frame.right)
+    low, high = min(0.0, *heights), max(0.0, *heights)
+    y = Scale(low, high if high > low else low + 1, frame.bottom, frame.top)
+    names = sorted((name for name in models if curves["profit"][name]), key=lambda name: name == selected)
+    lines = [
+        Line(
+            name, model_slot(name), name == selected, path([(x(at), y(value)) for at, value in curves["profit"][name]])
+        )
+        for name in names
+    ]
+    upper, lower = curves["high"].get(selected or "", []), curves["low"].get(selected or "", [])
+    band = path([(x(at), y(value)) for at, value in [*upper, *reversed(lower)]])
+    return CurveChart(
+        frame,
+        ticks(x, share),
+        ticks(y, money),
+        lines,
+        reference=path([(x(0), y(0)), (x(end), y(0))]),
+        capacity=_capacity(capacity, x),
+        band=band + "Z" if band else "",
+        down_to=_marker(depth, "contact down to here", x) if depth else None,
+    )
+
+
+def _pairs(curve: Mapping[str, Any], key: str, end: float) -> list[tuple[float, float]]:
+    pairs = zip(curve.get("share") or [], curve.get(key) or [], strict=False)
+    return [(at, value) for at, value in pairs if not is_missing(at) and not is_missing(value) and at <= end + 1e-9]
+
+
 def calibration_chart(bins: Sequence[Mapping[str, Any]]) -> CurveChart | None:
     """Place observed shares with their intervals over predicted probabilities.
 
@@ -174,9 +242,12 @@ def _distinct(points: list[tuple[float, float]]) -> list[tuple[float, float]]:
 def _capacity(capacity_share: float | None, x: Scale) -> Marker | None:
     if is_missing(capacity_share):
         return None
-    at = x(_number(capacity_share))
-    anchor = "start" if at < (x.start + x.end) * 0.6 else "end"
-    return Marker(at, f"capacity {share(capacity_share)}", anchor)
+    return _marker(_number(capacity_share), f"capacity {share(capacity_share)}", x)
+
+
+def _marker(value: float, text: str, x: Scale) -> Marker:
+    at = x(value)
+    return Marker(at, text, "start" if at < (x.start + x.end) * 0.6 else "end")
 
 
 def _calibration_range(rows: Sequence[Mapping[str, Any]]) -> tuple[float, float, bool]:

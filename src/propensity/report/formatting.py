@@ -79,6 +79,45 @@ def thousands(value: Any) -> str:
     return MISSING if is_missing(value) else _true_minus(f"{value:,.0f}")
 
 
+def money(value: Any, *, decimals: bool | None = None) -> str:
+    """Write an amount of the study's money: with two decimals below 100, else whole, or as `decimals` says.
+
+    Examples
+    --------
+    >>> money(1234.5), money(1.5), money(-20), money(None)
+    ('1,234', '1.50', '−20', '–')
+    """
+    if is_missing(value):
+        return MISSING
+    whole = abs(value) >= 100 or value == int(value) if decimals is None else not decimals
+    return _true_minus(f"{value:,.0f}" if whole else f"{value:,.2f}")
+
+
+def money_interval(bounds: Any, signs: bool = False) -> str:
+    """Write an interval of money, both ends with the same digits, and with a plus where `signs`.
+
+    Examples
+    --------
+    >>> money_interval([-42.8, 477.1]), money_interval([1.5, 20], True), money_interval(None)
+    ('−43 to 477', '+1.50 to +20.00', '–')
+    """
+    if not has_interval(bounds):
+        return MISSING
+    decimals = all(abs(bound) < 100 for bound in bounds)
+    return " to ".join("+" * (signs and bound > 0) + money(bound, decimals=decimals) for bound in bounds)
+
+
+def money_difference(value: Any) -> str:
+    """Write a difference of money, with its sign.
+
+    Examples
+    --------
+    >>> money_difference(1234.5), money_difference(-2.5), money_difference(0)
+    ('+1,234', '−2.50', '0')
+    """
+    return f"+{money(value)}" if not is_missing(value) and value > 0 else money(value)
+
+
 def percent(value: Any) -> str:
     """Write a share as a percentage with enough digits to tell it from 0 and from 1.
 

@@ -136,9 +136,15 @@ def _draw(report: Mapping[str, Any], selected: str | None, ranked: list[str]) ->
         "calibration": {name: curves.calibration_chart(by_model[name].get("calibration") or []) for name in by_model},
         "panels": _panels(report["models"], selected, ranked),
         "differences": _differences(report["comparisons"], selected, ranked),
+        "profit": _draw_profit(report, selected),
         "prospects": prospects.prospect_drawings(report["prospects"]),
         **_draw_marketing(report),
     }
+
+
+def _draw_profit(report: Mapping[str, Any], selected: str | None) -> charts.CurveChart | None:
+    profit = report.get("profit")
+    return curves.profit_chart(profit, selected=selected, beside=story.BASELINE) if profit else None
 
 
 def _draw_marketing(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -214,7 +220,7 @@ def _environment() -> Environment:
     written = (
         formatting.decimal, formatting.signed, formatting.thousands, formatting.percent, formatting.percent_interval,
         formatting.share, formatting.plain, formatting.duration, formatting.words, formatting.model_name,
-        formatting.interval,
+        formatting.interval, formatting.money, formatting.money_difference, formatting.money_interval,
     )  # fmt: skip
     environment.filters.update({function.__name__: function for function in written})
     environment.tests["missing"] = formatting.is_missing

@@ -155,6 +155,25 @@ def _reasons(row: Mapping[Any, Any]) -> str:
     return "; ".join(f"{reason} ({points:+.0f})" for points, reason in told if isinstance(reason, str)) or _MISSING
 
 
+def show_profit(profit: Mapping[str, Any]) -> None:
+    """Say how far down the list to go, what to expect of it, and what the same rule earned on test."""
+    listed, earned = profit["list"], profit["models"][profit["selected"]]["down_to"]
+    if not listed["contacts"]:
+        say("Profit: contact nobody on the list; no prospect's expected value covers the cost of a contact.")
+        return
+    then = _money(earned["profit"], earned["interval"])
+    say(
+        f"Profit: contact down to rank {listed['rank']:,} ({listed['contacts']:,} prospects): expected "
+        f"{listed['expected_buyers']:.0f} buyers and {_money(listed['expected_profit'], listed['interval'])}, "
+        f"every buyer counted as won. On test the same rule earned {then}, expected were "
+        f"{earned['expected_profit']:,.0f} (90 % intervals)."
+    )
+
+
+def _money(value: float, interval: Sequence[float] | None) -> str:
+    return f"{value:,.0f}" + (f" ({interval[0]:,.0f} to {interval[1]:,.0f})" if interval else "")
+
+
 def show_audit(audit: AuditResult) -> None:
     """Print a leak audit: the scramble test by cutoff, the best features by themselves, and the findings."""
     if len(audit.trials):
