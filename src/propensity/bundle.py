@@ -1,9 +1,9 @@
 """A model bundle: a folder of plain files that holds all that scoring needs; loading it runs no code from it.
 
 ``bundle.json`` (format version, checksums, what it is), ``features.json`` (how a row is built),
-``calibration.json``, ``model/`` (LightGBM's text format and JSON), ``amount/`` (the same, where amounts are learnt)
-and ``folds/<k>/`` (the same procedure fitted without one fifth of the customers each, for the uncertainty of a
-probability).
+``calibration.json``, ``model/`` (LightGBM's text format and JSON), ``amount/`` and ``horizons/`` (the same, where
+amounts or several horizons are learnt) and ``folds/<k>/`` (the same procedure fitted without one fifth of the
+customers each, for the uncertainty of a probability).
 """
 
 import json
@@ -30,6 +30,7 @@ from propensity.models import load_model
 from propensity.models.amount import AmountModel
 from propensity.models.base import BinaryModel
 from propensity.models.calibration import PlattCalibrator
+from propensity.models.hazard import HazardModel
 from propensity.rules.scorecard import Scorecard, indicator_points
 from propensity.rules.segments import OTHER, first_match
 from propensity.rules.stages import StageRules, buying_stage
@@ -75,6 +76,8 @@ class Bundle:
         Segment → checked expression over features; the first that holds counts.
     amount : AmountModel or None
         What a first purchase amounts to, where the study's value is learnt.
+    hazard : HazardModel or None
+        Of the study's horizons, where it has several.
     about : dict
         Study, model name, fingerprint of the study's meaning, cutoffs, seed, versions.
     """
@@ -89,6 +92,7 @@ class Bundle:
     stages: StageRules | None = None
     segments: Mapping[str, str] = field(default_factory=dict)
     amount: AmountModel | None = None
+    hazard: HazardModel | None = None
     about: Mapping[str, Any] = field(default_factory=dict)
 
     def __repr__(self) -> str:
@@ -102,6 +106,15 @@ class Bundle:
     def probability(self, X: pd.DataFrame) -> Floats:
         """Calibrated probabilities, shape (n,)."""
         return np.asarray(expit(self.log_odds(X)), dtype=np.float64)
+
+    def horizon_probabilities(self, X: pd.DataFrame) -> pd.DataFrame:
+        """Probabilities of buying within each horizon that is known, a column ``probability_<horizon>`` each."""
+        if self.hazard is None:
+            return pd.DataFrame(index=X.index)
+        X = X[self.plan.names]
+        found = self.hazard.probabilities(self.log_odds(X), self.probability(X), X.to_numpy())
+        names = [f"probability_{horizon}" for horizon in self.hazard.horizons]
+        return pd.DataFrame(found, columns=names, index=X.index)
 
     def standard_error(self, X: pd.DataFrame) -> Floats:
         """Standard error of the calibrated log-odds, shape (n,): drawing of customers, bias, and calibration.
@@ -231,6 +244,8 @@ def _to_files(bundle: Bundle) -> dict[str, str]:
     files |= {f"model/{name}": text for name, text in bundle.model.to_files().items()}
     if bundle.amount is not None:
         files |= {f"amount/{name}": text for name, text in bundle.amount.to_files().items()}
+    if bundle.hazard is not None:
+        files |= {f"horizons/{name}": text for name, text in bundle.hazard.to_files().items()}
     for k, model in enumerate(bundle.folds):
         files |= {f"folds/{k}/{name}": text for name, text in model.to_files().items()}
     return files
@@ -275,6 +290,7 @@ def load_bundle(folder: str | Path) -> Bundle:
             stages=StageRules.model_validate(rules["stages"]) if rules["stages"] else None,
             segments=rules["segments"],
             amount=AmountModel.from_files(amount) if (amount := _below(files, "amount/")) else None,
+            hazard=HazardModel.from_files(hazard) if (hazard := _below(files, "horizons/")) else None,
             about=head["about"],
         )
     except (KeyError, TypeError, ValueError) as error:

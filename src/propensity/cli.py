@@ -231,13 +231,22 @@ def _training_facts(result: "TrainResult") -> dict[str, Any]:
             "list": result.profit["list"],
             "test": result.profit["models"][result.selected]["down_to"],
         },
+        "horizons": None if result.horizons is None else _records(result.horizons),
         "tracking": result.tracking,
     }
 
 
 def _show_training(result: "TrainResult") -> None:
     """Print where to look: funnel, models, first prospects, report, and MLflow's command."""
-    from propensity.report.terminal import say, show_funnel, show_models, show_profit, show_prospects, whole
+    from propensity.report.terminal import (
+        say,
+        show_funnel,
+        show_horizons,
+        show_models,
+        show_profit,
+        show_prospects,
+        whole,
+    )
 
     show_funnel(result.funnel)
     say()
@@ -250,6 +259,9 @@ def _show_training(result: "TrainResult") -> None:
     say()
     if result.profit:
         show_profit(result.profit)
+        say()
+    if result.horizons is not None:
+        show_horizons(result.horizons)
         say()
     _warn(result.warnings)
     whole(f"Run     {result.folder}")

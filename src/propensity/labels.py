@@ -49,7 +49,7 @@ def _latest_mature(study: Study, until: datetime) -> date:
 def first_purchases(
     tables: Tables, keys: pd.DataFrame, cutoff: datetime, *, study: Study, express: Express
 ) -> pd.DataFrame:
-    """When each prospect first bought, and for how much, in the label window of `cutoff`.
+    """When each prospect first bought, and for how much, in the longest of the study's label windows at `cutoff`.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def first_purchases(
         it) and ``amount`` (the study's money: all that was bought of the product at that instant; NaN where nothing
         was bought, or amounts are not declared), in the order of `keys`.
     """
-    records = between(outcome_records(tables, study.outcome, express=express), study.label_window(cutoff))
+    records = between(outcome_records(tables, study.outcome, express=express), study.longest_window(cutoff))
     first = records.occurred_at.min().over(group_by="customer_id")
     records = records.mutate(bought_at=first).filter(lambda record: record.occurred_at == record.bought_at)
     has_amount = study.outcome.event is None and study.data.purchases is not None and study.data.purchases.amount

@@ -107,6 +107,8 @@ class TrainResult:
         The deployed model, and why.
     tuning : str or None
         What came of the search for LightGBM's parameters, where the study asks for one.
+    horizons : DataFrame or None
+        How the probability of each horizon came out on test, where the study has several.
     profit : dict or None
         What a campaign on test would have earned, and how far down the list to go; None without cost and value.
     tracking : dict
@@ -125,6 +127,7 @@ class TrainResult:
     warnings: list[str]
     tuning: str | None = None
     profit: dict[str, Any] | None = None
+    horizons: pd.DataFrame | None = None
     tracking: dict[str, str] = field(default_factory=dict)
 
     def __repr__(self) -> str:

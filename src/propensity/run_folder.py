@@ -92,7 +92,7 @@ def write_run(
         marketing=tables,
     )
     profit = training.profit and {**training.profit, "list": listing["contact_down_to"]}
-    report["profit"] = profit
+    report["profit"], report["horizons"] = profit, training.horizons
     metrics = {
         "study": study.study,
         "models": evaluation.metrics,
@@ -126,7 +126,7 @@ def write_run(
     if training.search is not None:
         documents["tuning"] = training.search.to_dict()
     documents["features"] = training.bundle.plan.catalogue()
-    told = {"qualification": report["qualification"], "profit": profit, **tables}
+    told = {"qualification": report["qualification"], "profit": profit, "horizons": training.horizons, **tables}
     documents |= {name: table for name, table in told.items() if table and name != "criteria"}
     for name, document in documents.items():
         (work / f"{name}.json").write_text(to_json(document), encoding="utf-8")
@@ -143,6 +143,7 @@ def write_run(
         "warnings": training.samples.warnings,
         "tuning": training.search.text if training.search else None,
         "profit": profit,
+        "horizons": pd.DataFrame(training.horizons["table"]) if training.horizons else None,
     }
 
 

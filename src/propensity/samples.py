@@ -68,6 +68,8 @@ class Samples:
         `validation` is None for snapshots without order; `test` is None when the split is by folds.
     funnels : list of dict
         For each cutoff: split, cutoff, steps and positives.
+    until : datetime or None
+        Up to when the source is recorded; None for snapshots.
     warnings : list of str
         What the analyst should know.
     data : list of dict
@@ -79,6 +81,7 @@ class Samples:
     validation: Frame | None
     test: Frame | None
     funnels: list[dict[str, Any]]
+    until: datetime | None = None
     warnings: list[str] = field(default_factory=list)
     data: list[dict[str, Any]] = field(default_factory=list)
 
@@ -323,6 +326,7 @@ def temporal_samples(
         validation=parts["validation"],
         test=parts["test"],
         funnels=drawn.funnels,
+        until=tables.until,
         warnings=drawn.warnings,
         data=[fact.to_dict() for fact in tables.facts],
     )

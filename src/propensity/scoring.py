@@ -90,7 +90,7 @@ def rank_prospects(
     listed["as_of"] = keys["cutoff"].to_numpy()[order]
     probability = rows.pop("probability")
     listed["probability"] = probability
-    for name in ("probability_low", "probability_high"):
+    for name in [name for name in rows.columns if name.startswith("probability_")]:
         listed[name] = rows.pop(name)
     listed["percentile"] = 100.0 * (len(ranked) - rank) / max(len(ranked) - 1, 1)
     listed["decile"] = decile
@@ -209,7 +209,10 @@ def _explained(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
             "segment": bundle.segment_of(decoded),
         }
     )
-    return pd.concat([frame, top_reasons(phi_points, X, bundle.plan.catalogue(), count=REASONS)], axis=1)
+    return pd.concat(
+        [frame, bundle.horizon_probabilities(X), top_reasons(phi_points, X, bundle.plan.catalogue(), count=REASONS)],
+        axis=1,
+    )
 
 
 def waterfall(steps: list[FunnelStep], listed: int, answers: pd.DataFrame | None = None) -> list[dict[str, Any]]:
@@ -236,6 +239,13 @@ def waterfall(steps: list[FunnelStep], listed: int, answers: pd.DataFrame | None
     return rows
 
 
+def _horizons_mature(study: Study, as_of: datetime) -> dict[str, str]:
+    """When it will be known who bought within each horizon."""
+    lag, zone = study.outcome.reporting_lag, study.zone
+    ends = zip(study.outcome.all_horizons, study.horizon_ends(as_of), strict=True)
+    return {str(horizon): format_instant(lag.after(end, zone=zone), zone=zone) for horizon, end in ends}
+
+
 def list_manifest(
     study: Study, bundle: Bundle, ranked: pd.DataFrame, steps: list[FunnelStep], as_of: datetime | None, frame: Frame
 ) -> dict[str, Any]:
@@ -247,6 +257,7 @@ def list_manifest(
         "study": study.study,
         "as_of": format_instant(as_of, zone=study.zone) if as_of else None,
         "matures_on": matures,
+        "horizons_mature_on": _horizons_mature(study, as_of) if as_of else {},
         "waterfall": waterfall(steps, len(ranked), qualification_answers(study, bundle, frame)),
         "rows": len(ranked),
         "expected_buyers": float(ranked["probability"].sum()),

@@ -9,6 +9,7 @@ models side by side. The bundle is the same refit on all that has matured by now
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -22,11 +23,13 @@ from propensity.evaluation.bootstrap import BootstrapResult, cluster_bootstrap
 from propensity.evaluation.compare import compare, select
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
+from propensity.horizons import judge_horizons, learn_horizons
 from propensity.models import MODEL_NAMES, make_model
 from propensity.models.base import BinaryModel
 from propensity.models.blend import BlendModel, blend_weight
 from propensity.models.calibration import PlattCalibrator, cross_fit_platt
 from propensity.models.folding import mean_with_error
+from propensity.models.hazard import HazardModel
 from propensity.models.single_indicator import SingleIndicator
 from propensity.models.tuning import choose_settings
 from propensity.rules.scorecard import Scorecard
@@ -126,7 +129,7 @@ class Training:
     """The result of training a study.
 
     `indicator` tells which feature the single indicator ranks on, `recency` how older rows count, `search` what came
-    of tuning LightGBM, and `profit` what a campaign on test would have earned.
+    of tuning LightGBM, `profit` what a campaign on test would have earned, and `horizons` how each came out.
     """
 
     samples: Samples
@@ -137,6 +140,7 @@ class Training:
     recency: Recency = field(default_factory=dict)
     search: "Search | None" = None
     profit: dict[str, Any] | None = None
+    horizons: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
 
 
@@ -220,6 +224,7 @@ def train_study(
     """
     choice = learn_choice(study, samples.plan, samples.train)
     recipe = Recipe(study=study, plan=samples.plan, scorecard=scorecard, trials=trials)
+    refitted: dict[str, Refit] = {}
     learnt = learn(recipe, samples.train, samples.validation, progress=progress)
     if samples.test is None:
         test, predicted = samples.train, _outer_predictions(recipe, samples, progress=progress)
@@ -235,6 +240,7 @@ def train_study(
     known = [frame for frame in (samples.train, samples.validation) if frame is not None]
     amount = learn_amount(study, samples.plan, choice, known)
     profit = judge_profit(study, test, predicted, amount=amount, choice=choice, selected=evaluation.selected)
+    horizons = _judged_horizons(study, samples, refitted, evaluation.selected, progress=progress)
     # The test rows of a snapshot are the prospects to list: the bundle must not have seen their labels.
     labelled = [samples.train, samples.validation, None if study.is_snapshot else samples.test]
     matured = [frame for frame in labelled if frame is not None]
@@ -251,6 +257,7 @@ def train_study(
         stages=stages,
         segments=study.segments,
         amount=learn_amount(study, samples.plan, choice, matured),
+        hazard=_hazard(study, samples.plan, deployed, until=samples.until, progress=progress),
         about={**about, "model": evaluation.selected},
     )
     return Training(
@@ -262,7 +269,34 @@ def train_study(
         recency=learnt.recency,
         search=learnt.search,
         profit=profit,
+        horizons=horizons,
     )
+
+
+def _hazard(
+    study: Study, plan: FeaturePlan, refitted: "Refit", *, until: datetime | None, progress: Progress
+) -> HazardModel | None:
+    """What is known of the study's horizons by an instant; None where it has one only, or too little is known."""
+    if not study.outcome.horizons:
+        return None
+    progress("learning the horizons")
+    seen = refitted.held_out
+    return learn_horizons(study, plan, seen.rows, seen.log_odds, folds=seen.folds, observed_until=until)
+
+
+def _judged_horizons(
+    study: Study, samples: Samples, refitted: Mapping[str, "Refit"], selected: str, *, progress: Progress
+) -> dict[str, Any] | None:
+    """How each horizon came out on test, by what was known as of the test cutoff."""
+    if not study.outcome.horizons or samples.test is None:
+        return None
+    test, model = samples.test, refitted[selected]
+    hazard = _hazard(study, samples.plan, model, until=study.cutoff_instants()["test"][0], progress=progress)
+    found = None
+    if hazard is not None:
+        log_odds = model.calibrator.transform(model.model.decision_function(test.X))
+        found = hazard.probabilities(log_odds, expit(log_odds), test.X.to_numpy())
+    return judge_horizons(study, test, hazard, found, observed_until=samples.until)
 
 
 def _indicator(learnt: Learnt, plan: FeaturePlan) -> dict[str, Any] | None:
@@ -474,6 +508,15 @@ def _with_intervals(result: BootstrapResult, name: str) -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
+class HeldOut:
+    """Rows, in an order of their own, with calibrated log-odds by models that had not seen their customers."""
+
+    rows: Frame
+    log_odds: Floats
+    folds: list[Fold]
+
+
+@dataclass(frozen=True)
 class Refit:
     """A model fitted on all rows given, calibrated by cross-fitting.
 
@@ -487,12 +530,15 @@ class Refit:
         Those models, each without one group of customers.
     spread : float
         What the drawing of customers adds to the variance of the calibrated log-odds, on average over those rows.
+    held_out : HeldOut
+        All rows that it was fitted on.
     """
 
     model: BinaryModel
     calibrator: PlattCalibrator
     folds: tuple[BinaryModel, ...]
     spread: float
+    held_out: HeldOut
 
     def probability(self, X: pd.DataFrame) -> Floats:
         """Calibrated probabilities, shape (n,)."""
@@ -532,7 +578,8 @@ def refit(
             raw[test_rows] = part.decision_function(rows.X.iloc[test_rows])
         calibrator = PlattCalibrator().fit(raw[latest], rows.labels[latest])
         spread = float(drawing_variance(held_out, calibrator, sample).mean())
-        refits[name] = Refit(model=model, calibrator=calibrator, folds=tuple(held_out), spread=spread)
+        seen = HeldOut(rows, calibrator.transform(raw), folds)
+        refits[name] = Refit(model, calibrator, tuple(held_out), spread, seen)
     return refits
 
 

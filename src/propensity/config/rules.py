@@ -73,7 +73,10 @@ def _read_product(value: Any) -> Any:
 
 
 class OutcomeSpec(Spec):
-    """What counts as buying, and when: a product, an event, or the label column of a snapshot."""
+    """What counts as buying, and when: a product, an event, or the label column of a snapshot.
+
+    Models are fitted, judged and explained for `horizon`; `horizons` are others to give a probability for.
+    """
 
     product: Annotated[
         tuple[str, ...] | MatchSpec | None,
@@ -83,6 +86,7 @@ class OutcomeSpec(Spec):
     column: str | None = None
     positive: Scalars = (1, "1", "yes", "true", "True", True)
     horizon: Span | None = None
+    horizons: tuple[Span, ...] = ()
     gap: Span = Field(default=Duration(0, "d"), json_schema_extra={"default": "0d"})
     reporting_lag: Span = Field(default=Duration(0, "d"), json_schema_extra={"default": "0d"})
 
@@ -93,7 +97,18 @@ class OutcomeSpec(Spec):
             raise ValueError(f"name exactly one of product, event, column (found {', '.join(given) or 'none'})")
         if self.column is None and (self.horizon is None or self.horizon.count == 0):
             raise ValueError("a horizon is needed, such as horizon: 30d")
+        if self.horizons and self.column is not None:
+            raise ValueError("a ready label has one horizon: leave 'horizons' out")
+        if any(horizon.count == 0 for horizon in self.horizons):
+            raise ValueError("each of 'horizons' is longer than nothing")
         return self
+
+    @property
+    def all_horizons(self) -> tuple[Duration, ...]:
+        """`horizon` and `horizons`, the shortest first; empty where no others are asked for."""
+        if not self.horizons or self.horizon is None:
+            return ()
+        return tuple(sorted({self.horizon, *self.horizons}, key=lambda horizon: horizon.approximate_days))
 
 
 def _read_value(value: Any) -> Any:

@@ -127,6 +127,16 @@ class Study(Spec):
         assert self.outcome.horizon is not None  # noqa: S101 - the outcome's own check
         return label_window(cutoff, gap=self.outcome.gap, horizon=self.outcome.horizon, zone=self.zone)
 
+    def horizon_ends(self, cutoff: datetime) -> list[datetime]:
+        """When the window of each of `outcome.all_horizons` ends, ascending."""
+        outcome = self.outcome
+        return [label_window(cutoff, gap=outcome.gap, horizon=h, zone=self.zone).end for h in outcome.all_horizons]
+
+    def longest_window(self, cutoff: datetime) -> Window:
+        """The cutoff's label window, or that of a longer one of `outcome.horizons`."""
+        window = self.label_window(cutoff)
+        return Window(window.start, max([window.end, *self.horizon_ends(cutoff)]))
+
     def matures_at(self, cutoff: datetime) -> datetime:
         """When the cutoff's labels are known: its label window's end plus the reporting lag."""
         assert self.outcome.horizon is not None  # noqa: S101 - the outcome's own check

@@ -155,6 +155,15 @@ def _reasons(row: Mapping[Any, Any]) -> str:
     return "; ".join(f"{reason} ({points:+.0f})" for points, reason in told if isinstance(reason, str)) or _MISSING
 
 
+def show_horizons(table: pd.DataFrame) -> None:
+    """Print how many were expected to buy within each horizon on test, and how many did."""
+    told = []
+    for row in table.to_dict("records"):
+        known = f"{row['buyers']:,.0f} bought, {row['expected_buyers']:,.1f} expected" if not row["why"] else row["why"]
+        told.append(f"within {row['horizon']}: {known}")
+    say(f"* On test, {'; '.join(told)}.")
+
+
 def show_profit(profit: Mapping[str, Any]) -> None:
     """Say how far down the list to go, what to expect of it, and what the same rule earned on test."""
     listed, earned = profit["list"], profit["models"][profit["selected"]]["down_to"]

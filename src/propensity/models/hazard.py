@@ -1,0 +1,283 @@
+"""Several horizons from one model: a discrete-time hazard on top of its log-odds.
+
+Time after the cutoff is cut at the horizons. Of those who have not bought before an interval, a share buys in it (the
+hazard): a logistic function of the model's log-odds with a slope and a level for each interval, to which trees on the
+features may add. Reference: Singer and Willett, 1993, doi:10.3102/10769986018002155.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import lightgbm as lgb
+import numpy as np
+import numpy.typing as npt
+
+from propensity.errors import BundleError
+from propensity.models.calibration import PlattCalibrator
+from propensity.models.folding import Folds, mean_with_error
+from propensity.models.gbm import plain_names
+
+FEW_BUYERS = 20
+"""Buyers in an interval below which its hazard is not learnt, nor that of any later one."""
+MAX_ROUNDS = 200
+MOST_PERIODS = 500_000
+"""Rows and intervals that trees are learnt from: the first ones, which bounds memory and time."""
+_INTERVAL = "interval"
+
+Floats = npt.NDArray[np.float64]
+Float32 = npt.NDArray[np.float32]
+Flags = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class HazardModel:
+    """The hazard of each interval between horizons.
+
+    Attributes
+    ----------
+    horizons : tuple of str
+        The ends of the intervals, the shortest first.
+    main : int
+        Which of them is the model's own horizon.
+    calibrators : tuple of PlattCalibrator
+        From the model's log-odds to those of buying in an interval, one for each.
+    columns : tuple of str
+        The features that trees read.
+    trees : str or None
+        LightGBM's text; None where they are not clearly better.
+    text : str
+        Why there are trees, or none.
+    """
+
+    horizons: tuple[str, ...]
+    main: int
+    calibrators: tuple[PlattCalibrator, ...]
+    columns: tuple[str, ...] = ()
+    trees: str | None = None
+    text: str = ""
+
+    def hazard_log_odds(self, log_odds: Floats, X: Float32) -> Floats:
+        """Log-odds of buying in each interval for who enters it, shape (n, intervals)."""
+        out = np.column_stack([calibrator.transform(log_odds) for calibrator in self.calibrators])
+        if self.trees is not None:
+            booster = lgb.Booster(model_str=self.trees)
+            for k in range(out.shape[1]):
+                out[:, k] += booster.predict(_with_interval(X, k), raw_score=True, num_threads=1)
+        return out
+
+    def probabilities(self, log_odds: Floats, probability: Floats, X: Float32) -> Floats:
+        """The probability of buying within each horizon, shape (n, horizons): never falling from one to the next.
+
+        Parameters
+        ----------
+        log_odds : ndarray of shape (n,)
+            Of the model, calibrated.
+        probability : ndarray of shape (n,)
+            Of buying within the model's own horizon; its column is this to the bit.
+        X : ndarray of float32, shape (n, features)
+
+        Notes
+        -----
+        With the cumulative hazard L(h), the sum of -log(1 - hazard) up to h, P(h) = 1 - (1 - p) ** (L(h) / L(main)).
+        """
+        cumulative = np.cumsum(np.logaddexp(0.0, self.hazard_log_odds(log_odds, X)), axis=1)
+        share = cumulative / cumulative[:, [self.main]]
+        found = -np.expm1(share * np.log1p(-np.minimum(probability, 1 - 1e-15))[:, None])
+        found[:, self.main] = probability
+        # Rounding alone could make a neighbour cross the model's own probability.
+        found[:, : self.main] = np.minimum(found[:, : self.main], probability[:, None])
+        found[:, self.main :] = np.maximum(found[:, self.main :], probability[:, None])
+        return np.asarray(found)
+
+    def to_files(self) -> dict[str, str]:
+        """The model as text files."""
+        head = {
+            "horizons": list(self.horizons),
+            "main": self.main,
+            "calibrators": [calibrator.to_dict() for calibrator in self.calibrators],
+            "columns": list(self.columns),
+            "text": self.text,
+        }
+        files = {"hazard.json": json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False) + "\n"}
+        return files if self.trees is None else files | {"trees.txt": self.trees}
+
+    @classmethod
+    def from_files(cls, files: Mapping[str, str]) -> HazardModel:
+        """Restore what `to_files` made.
+
+        Raises
+        ------
+        BundleError
+            When a file is damaged.
+        """
+        trees = files.get("trees.txt")
+        try:
+            head = json.loads(files["hazard.json"])
+            if trees is not None:
+                lgb.Booster(model_str=trees)
+            return cls(
+                horizons=tuple(head["horizons"]),
+                main=int(head["main"]),
+                calibrators=tuple(PlattCalibrator.from_dict(one) for one in head["calibrators"]),
+                columns=tuple(head["columns"]),
+                trees=trees,
+                text=head["text"],
+            )
+        except (KeyError, TypeError, ValueError, lgb.basic.LightGBMError) as damage:
+            raise BundleError(f"horizons: the model is damaged ({damage}). Write the bundle again.") from None
+
+
+def learnable(bought: Flags) -> int:
+    """How many intervals, from the first, have buyers enough to learn their hazard from.
+
+    Parameters
+    ----------
+    bought : ndarray of bool, shape (n, intervals)
+        Who entered an interval that was observed to its end, and bought in it.
+    """
+    enough = bought.sum(axis=0) >= FEW_BUYERS
+    return int(np.argmin(enough)) if not enough.all() else len(enough)
+
+
+def fit_hazard(
+    log_odds: Floats,
+    X: Float32,
+    entered: Flags,
+    bought: Flags,
+    *,
+    groups: npt.NDArray[np.int64],
+    folds: Folds,
+    horizons: Sequence[str],
+    main: int,
+    columns: Sequence[str],
+    categorical: Sequence[int] = (),
+    seed: int = 0,
+) -> HazardModel:
+    """Learn the hazard of each interval.
+
+    Parameters
+    ----------
+    log_odds : ndarray of shape (n,)
+        Calibrated log-odds of rows that the model was not fitted on, in an order that tells nothing.
+    X : ndarray of float32, shape (n, features)
+    entered : ndarray of bool, shape (n, intervals)
+        Rows that had not bought before an interval, and were observed to its end. All others are censored.
+    bought : ndarray of bool, shape (n, intervals)
+        Those of them that bought in it.
+    groups : ndarray of shape (n,)
+        Customer numbers.
+    folds : sequence of (train, test)
+        Row positions, disjoint in customers: they choose the number of trees, and whether there are any.
+    horizons : sequence of str
+        Names of the intervals' ends.
+    main : int
+        Which of them is the model's own horizon.
+    columns : sequence of str
+        Names of the features.
+    categorical : sequence of int
+        Columns of `X` that hold category codes.
+    seed : int
+
+    Returns
+    -------
+    HazardModel
+        With trees only where held-out log loss gains more than one standard error, clustered by customer.
+    """
+    calibrators = tuple(
+        PlattCalibrator().fit(log_odds[entered[:, k]], bought[entered[:, k], k]) for k in range(entered.shape[1])
+    )
+    plain = HazardModel(tuple(horizons), main, calibrators, tuple(columns))
+    row, interval = (place[:MOST_PERIODS] for place in np.nonzero(entered))
+    start = plain.hazard_log_odds(log_odds, X)[row, interval]
+    y = bought[row, interval].astype(np.float64)
+    block = np.column_stack([X[row], interval.astype(np.float32)])
+    held_out, rounds = _held_out_trees(block, start, y, row, folds, columns=columns, categorical=categorical, seed=seed)
+    gain, error = 0.0, 0.0
+    if rounds:
+        before, after = (np.logaddexp(0.0, z) - y * z for z in (start, start + held_out))
+        gain, error = mean_with_error(before - after, groups[row])
+    figures = f"held-out log loss lower by {gain:.6f} ± {error:.6f} a row and interval"
+    if gain <= error:
+        text = f"One shape over time for all ranks: trees are not clearly better ({figures})."
+        return HazardModel(tuple(horizons), main, calibrators, tuple(columns), None, text)
+    booster = _boost(block, start, y, rounds, columns=columns, categorical=categorical, seed=seed)
+    text = f"Trees tell who buys sooner and who later ({figures})."
+    return HazardModel(tuple(horizons), main, calibrators, tuple(columns), booster.model_to_string(), text)
+
+
+def _with_interval(X: Float32, k: int) -> Float32:
+    return np.column_stack([X, np.full(len(X), k, dtype=np.float32)])
+
+
+def _held_out_trees(
+    block: Float32,
+    start: Floats,
+    y: Floats,
+    row: npt.NDArray[np.intp],
+    folds: Folds,
+    *,
+    columns: Sequence[str],
+    categorical: Sequence[int],
+    seed: int,
+) -> tuple[Floats, int]:
+    """What trees add to each row and interval held out, and the number of rounds with the least mean loss."""
+    tried = [0, *(2**i for i in range(2, 8)), MAX_ROUNDS]
+    said = np.zeros((len(tried), len(y)))
+    for train, _ in folds:
+        fit = np.isin(row, train)
+        booster = _boost(
+            block[fit], start[fit], y[fit], MAX_ROUNDS, columns=columns, categorical=categorical, seed=seed
+        )
+        for i, rounds in enumerate(tried[1:], start=1):
+            said[i, ~fit] = booster.predict(block[~fit], raw_score=True, num_iteration=rounds, num_threads=1)
+    losses = [float((np.logaddexp(0.0, start + one) - y * (start + one)).mean()) for one in said]
+    best = int(np.argmin(losses))
+    return said[best], tried[best]
+
+
+def _boost(
+    block: Float32,
+    start: Floats,
+    y: Floats,
+    rounds: int,
+    *,
+    columns: Sequence[str],
+    categorical: Sequence[int],
+    seed: int,
+) -> lgb.Booster:
+    """Few, small, strongly shrunk trees that begin at the hazard which the model's log-odds give."""
+    parameters: dict[str, Any] = {
+        "objective": "binary",
+        "num_leaves": 6,
+        "learning_rate": 0.03,
+        # Who is sooner shows where a feature and the interval meet: with few columns, a part of them seldom holds both.
+        "feature_fraction": 0.5 if block.shape[1] > 20 else 1.0,
+        "bagging_fraction": 0.8,
+        "bagging_freq": 1,
+        "min_data_in_leaf": 50,
+        "min_sum_hessian_in_leaf": 3.0,
+        "lambda_l2": 20.0,
+        "cat_smooth": 50.0,
+        "cat_l2": 50.0,
+        "feature_pre_filter": False,
+        "seed": seed,
+        "deterministic": True,
+        "force_col_wise": True,
+        "boost_from_average": False,
+        "verbosity": -1,
+    }
+    dataset = lgb.Dataset(
+        block,
+        label=y,
+        init_score=start,
+        feature_name=plain_names([*columns, _INTERVAL]),
+        categorical_feature=list(categorical),
+        params=parameters,
+    )
+    text = lgb.train(parameters, dataset, num_boost_round=rounds).model_to_string()
+    # Read back at once: what is used now and what is loaded later are the same text.
+    return lgb.Booster(model_str=text)

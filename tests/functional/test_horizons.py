@@ -1,0 +1,67 @@
+"""Several horizons from end to end: list, bundle, run's files and report; the main horizon stays as it is."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from ruamel.yaml import YAML
+
+from propensity.bundle import load_bundle
+from propensity.data import simulate
+
+HORIZONS = ["7d", "90d"]
+DEMO = Path(simulate.__file__).parent / "demo" / "demo.yaml"
+
+
+@pytest.fixture(scope="module")
+def runs(propensity, simulated_market, tmp_path_factory) -> dict[str, Path]:
+    """The demo's study trained with one horizon, and with three."""
+    found = {}
+    for name, horizons in (("one", []), ("three", HORIZONS)):
+        folder = tmp_path_factory.mktemp(name)
+        study = YAML(typ="safe").load(DEMO.read_text(encoding="utf-8"))
+        study["data"]["source"] = str(simulated_market)
+        study["outcome"]["horizons"] = horizons
+        study["models"] = ["logistic"]
+        study.pop("scorecard", None)
+        (folder / "study.yaml").write_text(json.dumps(study, default=str), encoding="utf-8")  # JSON is YAML
+        answer = propensity("train", folder / "study.yaml", "--out", folder / "runs", "--no-track", "--json")
+        assert answer.code == 0, answer.err
+        found[name] = Path(answer.json["folder"])
+    return found
+
+
+def test_the_list_has_a_probability_for_each_horizon_that_never_falls(runs):
+    one, three = (pd.read_parquet(runs[name] / "prospects.parquet") for name in ("one", "three"))
+    columns = ["probability_7d", "probability_30d", "probability_90d"]
+    assert not set(columns) & set(one.columns)
+    assert (np.diff(three[columns].to_numpy(), axis=1) >= 0).all()
+    assert (three["probability_7d"] < three["probability_90d"]).all()
+    assert three["probability_30d"].tolist() == three["probability"].tolist()
+    # The main horizon is what it would be without the others, to the bit.
+    pd.testing.assert_frame_equal(
+        one.drop(columns="model_version"), three.drop(columns=["model_version", *columns]), check_exact=True
+    )
+    bundle = load_bundle(runs["three"] / "bundle")
+    assert bundle.hazard is not None
+    assert bundle.hazard.horizons == ("7d", "30d", "90d")
+
+
+def test_the_run_tells_how_each_horizon_came_out(runs):
+    told = json.loads((runs["three"] / "horizons.json").read_text(encoding="utf-8"))
+    rows = {row["horizon"]: row for row in told["table"]}
+    predictions = pd.read_parquet(runs["three"] / "predictions.parquet")
+    main = rows["30d"]
+    assert main["buyers"] == predictions["label"].sum()
+    assert main["expected_buyers"] == pytest.approx(predictions["logistic"].sum(), rel=1e-9)
+    assert rows["7d"]["buyers"] <= main["buyers"]
+    assert rows["90d"]["why"] == "not matured yet" or rows["90d"]["buyers"] >= main["buyers"]
+    page = (runs["three"] / "report.html").read_text(encoding="utf-8")
+    assert "Sooner or later" in page
+    assert "Sooner or later" not in (runs["one"] / "report.html").read_text(encoding="utf-8")
+    manifest = json.loads((runs["three"] / "manifest.json").read_text(encoding="utf-8"))
+    matures = manifest["list"]["horizons_mature_on"]
+    assert list(matures) == ["7d", "30d", "90d"]
+    assert matures["30d"] == manifest["list"]["matures_on"]
