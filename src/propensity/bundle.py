@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,9 @@ from propensity.models import load_model
 from propensity.models.amount import AmountModel
 from propensity.models.base import BinaryModel
 from propensity.models.calibration import PlattCalibrator
+from propensity.models.calibrators import PlattStep, Step, step_from_dict
 from propensity.models.hazard import HazardModel
+from propensity.models.prior import Prior
 from propensity.rules.scorecard import Scorecard, indicator_points
 from propensity.rules.segments import OTHER, first_match
 from propensity.rules.stages import StageRules, buying_stage
@@ -61,7 +63,14 @@ class Bundle:
     model : BinaryModel
         Fitted on all matured cutoffs.
     calibrator : PlattCalibrator
-        From log-odds to calibrated log-odds, learnt on rows that no model had seen.
+        From log-odds to calibrated log-odds, learnt on rows that no model had seen. Points, reasons and the ranking
+        are of these.
+    step : Step
+        From those to the log-odds of the probability; with Platt, the same.
+    prior : Prior
+        How the base rate of scored rows is corrected.
+    shift : float
+        What that adds to the log-odds of the probability: a property of a list (`for_list`), not saved.
     folds : tuple of BinaryModel
         The same procedure without one group of customers each.
     spread : float
@@ -88,6 +97,9 @@ class Bundle:
     folds: tuple[BinaryModel, ...]
     spread: float
     points: PointsSpec
+    step: Step = field(default_factory=PlattStep)
+    prior: Prior = field(default_factory=Prior)
+    shift: float = 0.0
     scorecard: Scorecard | None = None
     stages: StageRules | None = None
     segments: Mapping[str, str] = field(default_factory=dict)
@@ -105,7 +117,13 @@ class Bundle:
 
     def probability(self, X: pd.DataFrame) -> Floats:
         """Calibrated probabilities, shape (n,)."""
-        return np.asarray(expit(self.log_odds(X)), dtype=np.float64)
+        return np.asarray(expit(self.step.transform(self.log_odds(X)) + self.shift), dtype=np.float64)
+
+    def for_list(self, X: pd.DataFrame) -> "Bundle":
+        """The bundle with the base rate of a list: of all rows that are scored together, qualified or not."""
+        if self.prior.method == "latest":
+            return self
+        return replace(self, shift=self.prior.shift(self.step.transform(self.log_odds(X))))
 
     def horizon_probabilities(self, X: pd.DataFrame) -> pd.DataFrame:
         """Probabilities of buying within each horizon that is known, a column ``probability_<horizon>`` each."""
@@ -136,13 +154,19 @@ class Bundle:
         """The 90 % interval of each probability: low and high, shape (n,) each.
 
         A calibrated probability is the mean over prospects who look alike. Where their odds spread like a log-normal,
-        the middle of their log-odds lies half a variance below.
+        the middle of their log-odds lies half a variance below. The ends go through the calibrator's second step as
+        the log-odds do. Where that is flat they would meet: an interval is never narrower, in log-odds, than
+        without the step, and holds the step's own span (Venn-Abers: from p0 to p1).
         """
         log_odds, error = self.log_odds(X), self.standard_error(X)
         middle = log_odds - error**2 / 2
         low = np.minimum(middle - QUANTILE * error, log_odds)
         high = np.maximum(middle + QUANTILE * error, log_odds)
-        return np.asarray(expit(low), dtype=np.float64), np.asarray(expit(high), dtype=np.float64)
+        at, (own_low, own_high) = self.step.transform(log_odds), self.step.span(log_odds)
+        low = np.minimum.reduce([self.step.transform(low), at + (low - log_odds), own_low])
+        high = np.maximum.reduce([self.step.transform(high), at + (high - log_odds), own_high])
+        ends = (np.asarray(expit(end + self.shift), dtype=np.float64) for end in (low, high))
+        return next(ends), next(ends)
 
     def total_error(self, X: pd.DataFrame, weight: Floats) -> float:
         """Standard error of ``sum(weight * probability)`` over rows: drawing of customers, bias, and calibration.
@@ -156,13 +180,13 @@ class Bundle:
         """
         X = X[self.plan.names]
         raw = self.model.decision_function(X)
-        probability = expit(self.calibrator.transform(raw))
+        probability = expit(self.step.transform(self.calibrator.transform(raw)) + self.shift)
         slope = weight * probability * (1 - probability)
         gradient = np.array([(slope * raw).sum(), slope.sum()])
         variance = float(gradient @ self.calibrator.covariance_ @ gradient)
         if len(self.folds) > 1:
             logs = (self.calibrator.transform(model.decision_function(X)) for model in self.folds)
-            totals = np.array([(weight * expit(z)).sum() for z in logs])
+            totals = np.array([(weight * expit(self.step.transform(z) + self.shift)).sum() for z in logs])
             variance += _ERROR_RATIO * (len(totals) - 1) * float(totals.var())
         return float(np.sqrt(max(variance, 0.0)))
 
@@ -239,7 +263,14 @@ def _to_files(bundle: Bundle) -> dict[str, str]:
     files = {
         "features.json": _json(bundle.plan.to_dict()),
         "rules.json": _json(rules),
-        "calibration.json": _json({**bundle.calibrator.to_dict(), "spread": bundle.spread}),
+        "calibration.json": _json(
+            {
+                **bundle.calibrator.to_dict(),
+                "spread": bundle.spread,
+                "step": bundle.step.to_dict(),
+                "prior": bundle.prior.to_dict(),
+            }
+        ),
     }
     files |= {f"model/{name}": text for name, text in bundle.model.to_files().items()}
     if bundle.amount is not None:
@@ -283,6 +314,8 @@ def load_bundle(folder: str | Path) -> Bundle:
             plan=FeaturePlan.from_dict(json.loads(files["features.json"])),
             model=load_model(kind, _below(files, "model/")),
             calibrator=PlattCalibrator.from_dict(calibration),
+            step=step_from_dict(calibration["step"]),
+            prior=Prior(**calibration["prior"]),
             folds=tuple(load_model(kind, _below(files, f"folds/{k}/")) for k in range(head["folds"])),
             spread=float(calibration["spread"]),
             points=PointsSpec.model_validate(rules["points"]),
@@ -358,7 +391,8 @@ class BundlePredictor:
         """
         X = encode(rows, self.bundle.plan)
         log_odds = self.bundle.log_odds(X)
-        values = {"probability": expit(log_odds), "log_odds": log_odds, "points": self.bundle.to_points(log_odds)}
+        probability = expit(self.bundle.step.transform(log_odds) + self.bundle.shift)
+        values = {"probability": probability, "log_odds": log_odds, "points": self.bundle.to_points(log_odds)}
         return pd.DataFrame(values, index=rows.index)
 
 

@@ -222,6 +222,7 @@ def _training_facts(result: "TrainResult") -> dict[str, Any]:
         "selected": result.selected,
         "reason": result.reason,
         "tuning": result.tuning,
+        "verdict": result.verdict,
         "metrics": _records(result.metrics),
         "comparisons": _records(result.comparisons),
         "funnel": _records(result.funnel),
@@ -254,6 +255,8 @@ def _show_training(result: "TrainResult") -> None:
     say(f"* Selected on validation: {result.reason}")
     if result.tuning:
         say(f"* LightGBM's parameters: {result.tuning}")
+    if result.verdict:
+        say(f"Verdict on test: {result.verdict}")
     say()
     show_prospects(result.prospects)
     say()

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
+from scipy.special import expit
 
 from propensity.bundle import Bundle
 from propensity.config import AVATAR_PARTS, Study
@@ -48,7 +49,7 @@ class Judged:
     decoded : DataFrame, n rows
         As the rules see them.
     probability : dict
-        Model → probabilities, shape (n,).
+        Model → probabilities by Platt, shape (n,): in the order of a list, also where a calibrator makes ties.
     """
 
     frame: Frame
@@ -114,11 +115,10 @@ def _rows(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 def _judged(training: Training) -> Judged:
     frame = training.samples.test if training.samples.test is not None else training.samples.train
-    predictions = training.evaluation.predictions
     return Judged(
         frame=frame,
         decoded=training.bundle.decoded(frame.X),
-        probability={name: predictions[name].to_numpy() for name in training.evaluation.metrics},
+        probability={name: expit(log_odds) for name, log_odds in training.evaluation.ranked_by.items()},
     )
 
 

@@ -572,7 +572,7 @@ def explain(
         raise InputError(
             f"explain: {customer!r} is not a prospect{when}: unknown, outside the target, a buyer, or suppressed."
         )
-    return _take_apart(bundle, frame.take(found), customer, study, as_of)
+    return _take_apart(bundle.for_list(frame.X), frame.take(found), customer, study, as_of)
 
 
 def prospects(

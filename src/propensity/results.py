@@ -111,6 +111,8 @@ class TrainResult:
         How the probability of each horizon came out on test, where the study has several.
     profit : dict or None
         What a campaign on test would have earned, and how far down the list to go; None without cost and value.
+    verdict : str or None
+        The model against the scorecard (or the single indicator) on test, in a sentence.
     tracking : dict
         Where MLflow keeps the run; empty without tracking.
     """
@@ -129,6 +131,7 @@ class TrainResult:
     profit: dict[str, Any] | None = None
     horizons: pd.DataFrame | None = None
     tracking: dict[str, str] = field(default_factory=dict)
+    verdict: str | None = None
 
     def __repr__(self) -> str:
         test = self.metrics.loc[self.metrics["split"] == "test", _SHOWN]

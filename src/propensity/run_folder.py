@@ -1,6 +1,6 @@
 """What a run leaves behind: its folder of plain files, and the same in MLflow."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
@@ -67,6 +67,8 @@ def write_run(
     dict
         The fields of `results.TrainResult` that the run itself gives.
     """
+    # The list's base rate is the list's own; what is saved, and judged on test, is the bundle without it.
+    saved, training = training.bundle, replace(training, bundle=training.bundle.for_list(material.frame.X))
     evaluation, frame, steps, as_of = training.evaluation, material.frame, material.steps, material.as_of
     ranked = ranked_list(study, training.bundle, frame)
     listing = list_manifest(study, training.bundle, ranked, steps, as_of, frame)
@@ -99,8 +101,9 @@ def write_run(
         "selected": evaluation.selected,
         "selection_reason": evaluation.reason,
         "comparisons": evaluation.comparisons,
+        "verdict": report["verdict"],
     }
-    save_bundle(training.bundle, work / "bundle")
+    save_bundle(saved, work / "bundle")
     write_list(evaluation.predictions, work / "predictions.parquet")
     write_list(ranked, work / "prospects.parquet")
     figure_folder = work / "figures"
@@ -126,6 +129,7 @@ def write_run(
     if training.search is not None:
         documents["tuning"] = training.search.to_dict()
     documents["features"] = training.bundle.plan.catalogue()
+    documents["calibration_by_cutoff"] = report["calibration_by_cutoff"]
     told = {"qualification": report["qualification"], "profit": profit, "horizons": training.horizons, **tables}
     documents |= {name: table for name, table in told.items() if table and name != "criteria"}
     for name, document in documents.items():
@@ -140,6 +144,7 @@ def write_run(
         "prospects": ranked,
         "selected": evaluation.selected,
         "reason": evaluation.reason,
+        "verdict": evaluation.verdicts[0].text if evaluation.verdicts else None,
         "warnings": training.samples.warnings,
         "tuning": training.search.text if training.search else None,
         "profit": profit,

@@ -5,13 +5,13 @@ the customer's key, so that the same rows always give the same list.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from scipy.special import expit
 
 from propensity.bundle import LEVEL, Bundle
 from propensity.cohort import FunnelStep
@@ -78,7 +78,7 @@ def rank_prospects(
         contribution_other = points``.
     """
     log_odds = bundle.log_odds(X)
-    values = prospect_values(bundle, contact, X, expit(log_odds)) if contact.has_profit else None
+    values = prospect_values(bundle, contact, X, bundle.probability(X)) if contact.has_profit else None
     order = np.lexsort((tie_breaker(keys["customer_id"]), -log_odds))
     if rank_by == "expected_profit" and values is not None:
         order = order[np.argsort(-values["expected_profit"].to_numpy()[order], kind="stable")]
@@ -123,6 +123,7 @@ def ranked_list(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame:
         When only the qualified are to be listed, and nobody is.
     """
     name = f"{bundle.about['study']}/{bundle.about['model']}"
+    bundle = bundle.for_list(frame.X)
     answers = qualification_answers(study, bundle, frame)
     tags = list_tags(study, bundle, frame)
     if answers is not None and study.listing.qualified_only:
@@ -199,7 +200,7 @@ def _explained(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
     by_indicator, stages = bundle.scorecard_points(decoded), bundle.buying_stages(decoded)
     frame = pd.DataFrame(
         {
-            "probability": expit(log_odds),
+            "probability": bundle.probability(X),
             "probability_low": low,
             "probability_high": high,
             "points": bundle.to_points(log_odds),
@@ -246,6 +247,16 @@ def _horizons_mature(study: Study, as_of: datetime) -> dict[str, str]:
     return {str(horizon): format_instant(lag.after(end, zone=zone), zone=zone) for horizon, end in ends}
 
 
+def _prior(bundle: Bundle, frame: Frame) -> dict[str, Any]:
+    """How the list's base rate was corrected: the mean probability of all that are scored, before and after."""
+    told: dict[str, Any] = {"method": bundle.prior.method, "reason": bundle.prior.reason}
+    if bundle.prior.method == "latest":
+        return told
+    rates = [float(own.probability(frame.X).mean()) for own in (replace(bundle, shift=0.0), bundle.for_list(frame.X))]
+    told["used"] = bundle.for_list(frame.X).shift != 0.0
+    return {**told, "base_rate_before": rates[0], "base_rate_after": rates[1]}
+
+
 def list_manifest(
     study: Study, bundle: Bundle, ranked: pd.DataFrame, steps: list[FunnelStep], as_of: datetime | None, frame: Frame
 ) -> dict[str, Any]:
@@ -265,6 +276,8 @@ def list_manifest(
         if has_profit
         else None,
         "probability_interval": LEVEL,
+        "calibration": bundle.step.method,
+        "prior": _prior(bundle, frame),
         "unseen_categories": dict(frame.unseen or {}),
         "model": dict(bundle.about),
         "columns": list(ranked.columns),

@@ -21,7 +21,7 @@ from propensity.explain.reasons import scorecard_reasons
 from propensity.rules.approach import TAGS
 from propensity.scoring import REASONS
 from propensity.temporal import format_instant
-from propensity.training import Training
+from propensity.training import Evaluation, Training
 
 PACKAGES = ("propensity", "numpy", "pandas", "scikit-learn", "lightgbm", "shap", "mlflow", "duckdb", "ibis-framework")
 _CATALOGUED = ("name", "description", "group", "window", "source", "kind", "unit", "missing_share", "typical")
@@ -88,15 +88,16 @@ def _direction(values: np.ndarray[Any, Any], points: np.ndarray[Any, Any], kind:
     return "up" if correlation > 0.3 else "down" if correlation < -0.3 else "mixed"
 
 
-def curves(predictions: pd.DataFrame, names: Sequence[str]) -> dict[str, dict[str, Any]]:
+def curves(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
     """Gains and calibration of each model on test."""
+    predictions = evaluation.predictions
     y = predictions["label"].to_numpy()
     return {
         name: {
-            "gains": gains_curve(y, predictions[name].to_numpy()),
+            "gains": gains_curve(y, score),
             "calibration": calibration_table(y, predictions[name].to_numpy()),
         }
-        for name in names
+        for name, score in evaluation.ranked_by.items()
     }
 
 
@@ -164,7 +165,6 @@ def build_report(
     """
     evaluation, bundle = training.evaluation, training.bundle
     importance, figures = feature_importance(bundle, X, seed=study.seed)
-    names = list(evaluation.metrics)
     test = len(evaluation.predictions)
     share = study.contact.share(test)
     cutoffs = {
@@ -207,7 +207,10 @@ def build_report(
         "models": evaluation.metrics,
         "single_indicator": training.indicator,
         "comparisons": evaluation.comparisons,
-        "curves": curves(evaluation.predictions, names),
+        "verdict": _verdict(evaluation),
+        "calibration": training.calibration,
+        "calibration_by_cutoff": cutoff_rows(study, training),
+        "curves": curves(evaluation),
         "capacity": {"share": share, "count": rows_at(share, test)},
         "importance": importance,
         "features": [{name: feature[name] for name in _CATALOGUED} for feature in bundle.plan.catalogue()],
@@ -230,6 +233,25 @@ def _recency_told(study: Study, training: Training) -> str | None:
     told = [f"{name}, with a half-life of {half:,.0f} {unit}" for name, half in training.recency.items() if half]
     why = "chosen on validation" if study.recency == "auto" else "as declared"
     return f"Older rows count less ({why}): {'; '.join(told)}." if told else None
+
+
+def cutoff_rows(study: Study, training: Training) -> list[dict[str, Any]]:
+    """Calibration in the large by cutoff, with the cutoffs as dates."""
+    return [
+        {**row, "cutoff": None if row["cutoff"] is None else _date(row["cutoff"], study)} for row in training.by_cutoff
+    ]
+
+
+def _date(cutoff: Any, study: Study) -> str:
+    return format_instant(pd.Timestamp(cutoff).tz_localize("UTC").to_pydatetime(), zone=study.zone)
+
+
+def _verdict(evaluation: Evaluation) -> dict[str, Any] | None:
+    """The verdict against the first rule that the study has; against the single indicator beside the scorecard."""
+    if not evaluation.verdicts:
+        return None
+    first, *others = [verdict.to_dict() for verdict in evaluation.verdicts]
+    return {**first, "floor": others[0] if others else None}
 
 
 def _data_uri(png: bytes) -> str:

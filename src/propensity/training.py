@@ -8,7 +8,7 @@ models side by side. The bundle is the same refit on all that has matured by now
 
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,8 @@ from propensity.bundle import Bundle, drawing_variance
 from propensity.config import Study
 from propensity.evaluation.bootstrap import BootstrapResult, cluster_bootstrap
 from propensity.evaluation.compare import compare, select
+from propensity.evaluation.in_the_large import by_cutoff
+from propensity.evaluation.verdict import Verdict, judge_against
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
 from propensity.horizons import judge_horizons, learn_horizons
@@ -28,8 +30,10 @@ from propensity.models import MODEL_NAMES, make_model
 from propensity.models.base import BinaryModel
 from propensity.models.blend import BlendModel, blend_weight
 from propensity.models.calibration import PlattCalibrator, cross_fit_platt
+from propensity.models.calibrators import Choice, Scored, Step, choose_calibrator, fit_step
 from propensity.models.folding import mean_with_error
 from propensity.models.hazard import HazardModel
+from propensity.models.prior import Prior, judge_em
 from propensity.models.single_indicator import SingleIndicator
 from propensity.models.tuning import choose_settings
 from propensity.rules.scorecard import Scorecard
@@ -72,10 +76,12 @@ class Learnt:
     ----------
     settings : dict
         What folds inside train chose, by model.
-    models, calibrators : dict
+    models, calibrators, steps : dict
         By model.
-    validation : dict
-        By model: cross-fitted calibrated probabilities of the rows that calibration saw, shape (n,).
+    raw : dict
+        By model: log-odds of the rows that calibration saw, not calibrated, shape (n,).
+    chosen : dict
+        By model: the calibrator that was chosen, and the rows that calibration saw as it scores them by cross-fitting.
     judged : Frame
         Those rows: validation, or train where folds stand in for it.
     recency : dict
@@ -87,15 +93,27 @@ class Learnt:
     settings: Settings
     models: dict[str, BinaryModel]
     calibrators: dict[str, PlattCalibrator]
-    validation: dict[str, Floats]
+    steps: dict[str, Step]
+    raw: dict[str, Floats]
+    chosen: dict[str, Choice]
     judged: Frame
     recency: Recency = field(default_factory=dict)
     search: "Search | None" = None
 
-    def probability(self, name: str, X: pd.DataFrame) -> Floats:
-        """Calibrated probabilities of a model, shape (n,)."""
-        log_odds = self.calibrators[name].transform(self.models[name].decision_function(X))
-        return np.asarray(expit(log_odds), dtype=np.float64)
+    def score(self, name: str, X: pd.DataFrame) -> Scored:
+        """What a model says of rows."""
+        return _score(self.models[name], self.calibrators[name], self.steps[name], X)
+
+
+_LATEST = Prior()
+
+
+def _score(
+    model: BinaryModel, calibrator: PlattCalibrator, step: Step, X: pd.DataFrame, *, prior: Prior = _LATEST
+) -> Scored:
+    log_odds = calibrator.transform(model.decision_function(X))
+    bent = step.transform(log_odds)
+    return Scored(log_odds, np.asarray(expit(bent + prior.shift(bent)), dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -114,6 +132,10 @@ class Evaluation:
         Why, in a sentence.
     predictions : DataFrame
         Test rows: ``customer_id``, ``cutoff``, ``label`` and a probability for each model.
+    ranked_by : dict
+        Model → Platt's log-odds of the test rows, shape (n,): what the list is ordered by.
+    verdicts : list of Verdict
+        The model against the scorecard, and against the single indicator, as the study has them.
     """
 
     metrics: dict[str, dict[str, dict[str, Any]]]
@@ -121,7 +143,9 @@ class Evaluation:
     selected: str
     reason: str
     predictions: pd.DataFrame
+    ranked_by: dict[str, Floats]
     groups: npt.NDArray[np.int64]
+    verdicts: list[Verdict]
 
 
 @dataclass(frozen=True)
@@ -129,13 +153,17 @@ class Training:
     """The result of training a study.
 
     `indicator` tells which feature the single indicator ranks on, `recency` how older rows count, `search` what came
-    of tuning LightGBM, `profit` what a campaign on test would have earned, and `horizons` how each came out.
+    of tuning LightGBM, `profit` what a campaign on test would have earned, `horizons` how each came out, `calibration`
+    which calibrator the deployed model has and why, `by_cutoff` how many bought, and how many were expected to, at
+    each matured cutoff.
     """
 
     samples: Samples
     evaluation: Evaluation
     settings: Settings
     bundle: Bundle
+    calibration: dict[str, Any] = field(default_factory=dict)
+    by_cutoff: list[dict[str, Any]] = field(default_factory=list)
     indicator: dict[str, Any] | None = None
     recency: Recency = field(default_factory=dict)
     search: "Search | None" = None
@@ -224,32 +252,39 @@ def train_study(
     """
     choice = learn_choice(study, samples.plan, samples.train)
     recipe = Recipe(study=study, plan=samples.plan, scorecard=scorecard, trials=trials)
-    refitted: dict[str, Refit] = {}
     learnt = learn(recipe, samples.train, samples.validation, progress=progress)
+    priors = choose_priors(recipe, learnt, samples, progress=progress)
+    refitted: dict[str, Refit] = {}
     if samples.test is None:
         test, predicted = samples.train, _outer_predictions(recipe, samples, progress=progress)
     elif samples.validation is None:
-        test, predicted = samples.test, {name: learnt.probability(name, samples.test.X) for name in recipe.names}
+        test, predicted = samples.test, {name: learnt.score(name, samples.test.X) for name in recipe.names}
     else:
         test = samples.test
         before = [samples.train, samples.validation]
-        refitted = refit(recipe, recipe.names, learnt.settings, before, recency=learnt.recency, progress=progress)
-        predicted = {name: refitted[name].probability(test.X) for name in recipe.names}
+        refitted = refit(recipe, recipe.names, learnt, before, progress=progress)
+        predicted = {name: refitted[name].score(test.X, prior=priors[name]) for name in recipe.names}
     progress("evaluating on test")
     evaluation = evaluate(recipe, learnt, test, predicted)
     known = [frame for frame in (samples.train, samples.validation) if frame is not None]
     amount = learn_amount(study, samples.plan, choice, known)
     profit = judge_profit(study, test, predicted, amount=amount, choice=choice, selected=evaluation.selected)
-    horizons = _judged_horizons(study, samples, refitted, evaluation.selected, progress=progress)
+    horizons = _judged_horizons(
+        study, samples, refitted.get(evaluation.selected), predicted[evaluation.selected], progress=progress
+    )
     # The test rows of a snapshot are the prospects to list: the bundle must not have seen their labels.
     labelled = [samples.train, samples.validation, None if study.is_snapshot else samples.test]
     matured = [frame for frame in labelled if frame is not None]
-    name, how = evaluation.selected, learnt.recency
-    deployed = refit(recipe, [name], learnt.settings, matured, recency=how, progress=progress)[name]
+    name = evaluation.selected
+    deployed = refit(recipe, [name], learnt, matured, progress=progress)[name]
+    calibrator, prior = learnt.chosen[name], deployed.prior(priors[name])
+    calibration = {"method": calibrator.method, "reason": calibrator.reason, "compared": calibrator.compared}
     bundle = Bundle(
         plan=samples.plan,
         model=deployed.model,
         calibrator=deployed.calibrator,
+        step=deployed.step,
+        prior=prior,
         folds=deployed.folds,
         spread=deployed.spread,
         points=study.points,
@@ -258,13 +293,15 @@ def train_study(
         segments=study.segments,
         amount=learn_amount(study, samples.plan, choice, matured),
         hazard=_hazard(study, samples.plan, deployed, until=samples.until, progress=progress),
-        about={**about, "model": evaluation.selected},
+        about={**about, "model": name, "calibration": calibrator.method},
     )
     return Training(
         samples=samples,
         evaluation=evaluation,
         settings=learnt.settings,
         bundle=bundle,
+        calibration={**calibration, "prior": prior.to_dict()},
+        by_cutoff=_by_cutoff(evaluation, test, calibrator, learnt.judged, refitted.get(evaluation.selected)),
         indicator=_indicator(learnt, samples.plan),
         recency=learnt.recency,
         search=learnt.search,
@@ -280,23 +317,66 @@ def _hazard(
     if not study.outcome.horizons:
         return None
     progress("learning the horizons")
-    seen = refitted.held_out
-    return learn_horizons(study, plan, seen.rows, seen.log_odds, folds=seen.folds, observed_until=until)
+    rows, log_odds = refitted.rows, refitted.calibrator.transform(refitted.held_out)
+    folds = customer_folds(rows.labels, rows.groups, folds=FOLDS, seed=study.seed)
+    return learn_horizons(study, plan, rows, log_odds, folds=folds, observed_until=until)
 
 
 def _judged_horizons(
-    study: Study, samples: Samples, refitted: Mapping[str, "Refit"], selected: str, *, progress: Progress
+    study: Study, samples: Samples, refitted: "Refit | None", scored: Scored, *, progress: Progress
 ) -> dict[str, Any] | None:
     """How each horizon came out on test, by what was known as of the test cutoff."""
-    if not study.outcome.horizons or samples.test is None:
+    if not study.outcome.horizons or samples.test is None or refitted is None:
         return None
-    test, model = samples.test, refitted[selected]
-    hazard = _hazard(study, samples.plan, model, until=study.cutoff_instants()["test"][0], progress=progress)
+    hazard = _hazard(study, samples.plan, refitted, until=study.cutoff_instants()["test"][0], progress=progress)
     found = None
     if hazard is not None:
-        log_odds = model.calibrator.transform(model.model.decision_function(test.X))
-        found = hazard.probabilities(log_odds, expit(log_odds), test.X.to_numpy())
-    return judge_horizons(study, test, hazard, found, observed_until=samples.until)
+        found = hazard.probabilities(scored.log_odds, scored.probability, samples.test.X.to_numpy())
+    return judge_horizons(study, samples.test, hazard, found, observed_until=samples.until)
+
+
+def choose_priors(recipe: Recipe, learnt: Learnt, samples: Samples, *, progress: Progress) -> dict[str, Prior]:
+    """How each model's base rate is corrected: by EM where, as of validation, that would have helped there."""
+    if recipe.study.calibration.prior == "latest":
+        return dict.fromkeys(recipe.names, Prior())
+    validation = samples.validation
+    if validation is None:
+        reason = "the latest matured labels: without validation rows EM cannot be judged"
+        return dict.fromkeys(recipe.names, Prior(reason=reason))
+    progress("judging the correction of the base rate as of validation")
+    fitted = refit(recipe, recipe.names, learnt, [samples.train], progress=progress)
+    priors = {}
+    for name, model in fitted.items():
+        z = model.step.transform(model.score(validation.X).log_odds)
+        helps, told = judge_em(z, validation.labels, validation.groups, base_rate=model.base_rate)
+        reason = f"{'EM' if helps else 'the latest matured labels, not EM'}: {told}"
+        priors[name] = Prior("em" if helps else "latest", reason=reason)
+    return priors
+
+
+def _by_cutoff(
+    evaluation: Evaluation, test: Frame, choice: Choice, judged: Frame, refitted: "Refit | None"
+) -> list[dict[str, Any]]:
+    """Calibration in the large of the selected model, as of the test cutoff: of all that had matured, and of test.
+
+    What had matured is told by models that had not seen those customers; the latest of it calibrated the model, so
+    that it is right there by construction.
+    """
+    if refitted is not None:
+        z = refitted.calibrator.transform(refitted.held_out)
+        held_out, p = refitted.rows, np.asarray(expit(refitted.step.transform(z)))
+        latest = refitted.rows.keys["cutoff"].to_numpy()[refitted.latest]
+    else:
+        held_out, p = judged, choice.scored.probability
+        latest = judged.keys["cutoff"].to_numpy()
+    rows = by_cutoff(held_out.keys["cutoff"].to_numpy(), held_out.labels, p)
+    known = set(latest[~np.isnat(latest)])
+    told = [{"split": "matured", "calibrates": row["cutoff"] is None or row["cutoff"] in known, **row} for row in rows]
+    if test is not judged:
+        on_test = evaluation.predictions[evaluation.selected].to_numpy()
+        found = by_cutoff(test.keys["cutoff"].to_numpy(), test.labels, on_test)
+        told += [{"split": "test", "calibrates": False, **row} for row in found]
+    return told
 
 
 def _indicator(learnt: Learnt, plan: FeaturePlan) -> dict[str, Any] | None:
@@ -327,12 +407,21 @@ def learn(recipe: Recipe, train: Frame, validation: Frame | None, *, progress: P
     else:
         judged, raw = train, _nested_log_odds(recipe, train, progress=progress)
     again = _calibration_folds(judged, recipe.study)
+    wanted = recipe.study.calibration.method
+    calibrators = {name: PlattCalibrator().fit(z, judged.labels) for name, z in raw.items()}
+    chosen = {name: choose_calibrator(wanted, z, judged.labels, judged.groups, again) for name, z in raw.items()}
+    steps = {
+        name: fit_step(choice.method, calibrators[name].transform(raw[name]), judged.labels)
+        for name, choice in chosen.items()
+    }
     return Learnt(
         settings=settings,
         recency=recency,
         models=models,
-        calibrators={name: PlattCalibrator().fit(z, judged.labels) for name, z in raw.items()},
-        validation={name: expit(cross_fit_platt(z, judged.labels, again)) for name, z in raw.items()},
+        calibrators=calibrators,
+        steps=steps,
+        raw=raw,
+        chosen=chosen,
         judged=judged,
         search=search,
     )
@@ -445,28 +534,30 @@ def _nested_log_odds(recipe: Recipe, train: Frame, *, progress: Progress) -> dic
     return out
 
 
-def _outer_predictions(recipe: Recipe, samples: Samples, *, progress: Progress) -> dict[str, Floats]:
+def _outer_predictions(recipe: Recipe, samples: Samples, *, progress: Progress) -> dict[str, Scored]:
     """Test predictions of a split by folds: the whole procedure, once without each fold."""
     assert recipe.study.split is not None  # noqa: S101 - folds are a snapshot's split
     train = samples.train
-    out = {name: np.full(len(train), np.nan) for name in recipe.names}
+    out = {name: Scored(*np.full((2, len(train)), np.nan)) for name in recipe.names}
     count = recipe.study.split.folds or FOLDS
     outer = customer_folds(train.labels, train.groups, folds=count, seed=recipe.study.seed + 2)
     for k, (fit_rows, held_out) in enumerate(outer, start=1):
         inner = train.take(fit_rows)
         learnt = learn(recipe, inner, None, progress=_prefixed(progress, f"test fold {k}"))
         for name in recipe.names:
-            out[name][held_out] = learnt.probability(name, train.X.iloc[held_out])
+            for whole, part in zip(out[name], learnt.score(name, train.X.iloc[held_out]), strict=True):
+                whole[held_out] = part
     return out
 
 
-def evaluate(recipe: Recipe, learnt: Learnt, test: Frame, predicted: Mapping[str, Floats]) -> Evaluation:
+def evaluate(recipe: Recipe, learnt: Learnt, test: Frame, predicted: Mapping[str, Scored]) -> Evaluation:
     """Step 3 of the protocol: selection on validation; test figures for every model, with intervals."""
     study, judged = recipe.study, learnt.judged
     on_validation = cluster_bootstrap(
         judged.labels,
-        learnt.validation,
+        {name: choice.scored.probability for name, choice in learnt.chosen.items()},
         judged.groups,
+        ranked_by={name: choice.scored.log_odds for name, choice in learnt.chosen.items()},
         capacity=study.contact.share(len(judged)),
         seed=study.seed,
         replicates=VALIDATION_REPLICATES,
@@ -477,11 +568,15 @@ def evaluate(recipe: Recipe, learnt: Learnt, test: Frame, predicted: Mapping[str
         {name: on_validation.estimates[name] for name in candidates},
         {name: on_validation.draws[name]["average_precision"] for name in candidates},
         simplicity=candidates,
+        keep="scorecard",
     )
+    probability = {name: scored.probability for name, scored in predicted.items()}
+    ranked_by = {name: scored.log_odds for name, scored in predicted.items()}
     on_test = cluster_bootstrap(
         test.labels,
-        predicted,
+        probability,
         test.groups,
+        ranked_by=ranked_by,
         capacity=study.contact.share(len(test)),
         seed=study.seed,
         replicates=TEST_REPLICATES,
@@ -492,28 +587,33 @@ def evaluate(recipe: Recipe, learnt: Learnt, test: Frame, predicted: Mapping[str
     }
     baseline = next(name for name in ("scorecard", "single_indicator", recipe.names[0]) if name in recipe.names)
     comparisons = compare(on_test, baseline=baseline, split="test") if len(recipe.names) > 1 else []
-    predictions = test.keys[["customer_id", "cutoff"]].assign(label=test.labels, **predicted)
+    # Where a scorecard itself is deployed, the best that stood beside it is judged against it.
+    rules = ("scorecard", "single_indicator")
+    others = [name for name in candidates if name not in rules]
+    precision = {name: on_validation.estimates[name]["average_precision"] or 0.0 for name in others}
+    opponent = selected if selected in others else max(others, key=lambda name: precision[name], default=None)
+    verdicts = [
+        judge_against(
+            on_test, test.labels, ranked_by, model=opponent, rival=rule, capacity=study.contact.share(len(test))
+        )
+        for rule in rules
+        if rule in recipe.names and opponent is not None
+    ]
+    predictions = test.keys[["customer_id", "cutoff"]].assign(label=test.labels, **probability)
     return Evaluation(
         metrics=metrics,
         comparisons=comparisons,
         selected=selected,
         reason=reason,
         predictions=predictions,
+        ranked_by=ranked_by,
         groups=test.groups,
+        verdicts=verdicts,
     )
 
 
 def _with_intervals(result: BootstrapResult, name: str) -> dict[str, Any]:
     return {**result.estimates[name], "intervals": result.intervals(name)}
-
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Rows, in an order of their own, with calibrated log-odds by models that had not seen their customers."""
-
-    rows: Frame
-    log_odds: Floats
-    folds: list[Fold]
 
 
 @dataclass(frozen=True)
@@ -526,38 +626,55 @@ class Refit:
         Fitted on all rows.
     calibrator : PlattCalibrator
         Learnt on log-odds of rows whose customers the predicting model had not seen.
+    step : Step
+        Learnt on the same rows.
     folds : tuple of BinaryModel
         Those models, each without one group of customers.
     spread : float
         What the drawing of customers adds to the variance of the calibrated log-odds, on average over those rows.
-    held_out : HeldOut
-        All rows that it was fitted on.
+    rows : Frame
+        All rows that were fitted on.
+    held_out : ndarray of shape (n,)
+        Log-odds of each of them by the model that had not seen its customer, not calibrated.
+    latest : ndarray of bool, shape (n,)
+        The rows that the calibration was learnt on.
     """
 
     model: BinaryModel
     calibrator: PlattCalibrator
+    step: Step
     folds: tuple[BinaryModel, ...]
     spread: float
-    held_out: HeldOut
+    rows: Frame
+    held_out: Floats
+    latest: npt.NDArray[np.bool_]
 
-    def probability(self, X: pd.DataFrame) -> Floats:
-        """Calibrated probabilities, shape (n,)."""
-        return np.asarray(expit(self.calibrator.transform(self.model.decision_function(X))), dtype=np.float64)
+    @property
+    def base_rate(self) -> float:
+        """The share of buyers that the calibration was learnt on: the mean probability of its rows."""
+        return float(expit(self.step.transform(self.calibrator.transform(self.held_out[self.latest]))).mean())
+
+    def prior(self, chosen: Prior) -> Prior:
+        """A correction of the base rate from that of this refit's own calibration."""
+        return replace(chosen, base_rate=self.base_rate)
+
+    def score(self, X: pd.DataFrame, *, prior: Prior = _LATEST) -> Scored:
+        """What the model says of rows, corrected to their base rate as `prior` says."""
+        return _score(self.model, self.calibrator, self.step, X, prior=self.prior(prior))
 
 
 def refit(
     recipe: Recipe,
     names: Sequence[str],
-    settings: Settings,
+    learnt: Learnt,
     frames: Sequence[Frame],
     *,
-    recency: Recency,
     progress: Progress,
 ) -> dict[str, Refit]:
     """Fit models with settings and half-lives chosen before on frames in the order of time.
 
-    The calibration is learnt on held-out log-odds of the last frame's latest cutoff (of all rows, where
-    that has fewer than 100 positives).
+    The calibration, by each model's method, is learnt on held-out log-odds of the last frame's latest cutoff (of all
+    rows, where that has fewer than 100 positives).
     """
     rows, latest = _stack(frames)
     if rows.labels[latest].sum() < _ENOUGH_POSITIVES:
@@ -567,7 +684,7 @@ def refit(
     models: dict[str, list[BinaryModel]] = {name: [] for name in names}
     for k, fit_rows in enumerate(fits, start=1):
         progress(f"refitting on {len(fit_rows):,} matured rows ({k} of {len(fits)})")
-        fitted = _fit_together(recipe, names, settings, rows.take(fit_rows), recency)
+        fitted = _fit_together(recipe, names, learnt.settings, rows.take(fit_rows), learnt.recency)
         for name in names:
             models[name].append(fitted[name])
     sample = rows.X[latest].head(_SPREAD_ROWS)  # rows stand in an order of their own, so that the first are any
@@ -577,9 +694,9 @@ def refit(
         for (_, test_rows), part in zip(folds, held_out, strict=True):
             raw[test_rows] = part.decision_function(rows.X.iloc[test_rows])
         calibrator = PlattCalibrator().fit(raw[latest], rows.labels[latest])
+        step = fit_step(learnt.chosen[name].method, calibrator.transform(raw[latest]), rows.labels[latest])
         spread = float(drawing_variance(held_out, calibrator, sample).mean())
-        seen = HeldOut(rows, calibrator.transform(raw), folds)
-        refits[name] = Refit(model, calibrator, tuple(held_out), spread, seen)
+        refits[name] = Refit(model, calibrator, step, tuple(held_out), spread, rows, raw, latest)
     return refits
 
 

@@ -19,6 +19,7 @@ from propensity.evaluation.ranking import rows_at
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
 from propensity.models.amount import AmountChoice, AmountModel, choose_amount, fit_amount, gamma_loss
+from propensity.models.calibrators import Scored
 from propensity.models.folding import clustered_error
 from propensity.splits import customer_folds
 
@@ -190,7 +191,7 @@ def _profit_error(bundle: Bundle, contact: ContactSpec, rows: pd.DataFrame, X: p
 def judge_profit(
     study: Study,
     test: Frame,
-    predicted: Mapping[str, Floats],
+    predicted: Mapping[str, Scored],
     *,
     amount: AmountModel | None,
     choice: AmountChoice | None,
@@ -206,11 +207,11 @@ def judge_profit(
         return None
     expected = None if amount is None else amount.predict(test.X)
     plans = {}
-    for name, probability in predicted.items():
+    for name, (log_odds, probability) in predicted.items():
         values = expected_values(contact, probability, expected)
         profit = values["expected_profit"].to_numpy()
         by_profit = study.listing.rank_by == "expected_profit"
-        plans[name] = Plan(profit if by_profit else probability, profit, probability)
+        plans[name] = Plan(profit if by_profit else log_odds, profit, probability)
     baseline = "scorecard" if "scorecard" in predicted and len(predicted) > 1 else None
     facts = campaign_profit(
         test.labels,

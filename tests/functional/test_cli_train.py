@@ -20,7 +20,7 @@ DESIGN = {
     "report.html",
     "bundle",
 }
-BESIDES = {"features.json", "study.yaml", "tracking.json", "figures"} | {
+BESIDES = {"calibration_by_cutoff.json", "features.json", "study.yaml", "tracking.json", "figures"} | {
     f"{name}.json"
     for name in ("segments", "stages", "qualification", "pyramid", "scorecard", "swap_sets", "avatars", "profit")
 }

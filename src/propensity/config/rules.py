@@ -159,6 +159,28 @@ class ContactSpec(Spec):
         return self.capacity if self.capacity <= 1 else min(1.0, self.capacity / max(prospects, 1))
 
 
+def _read_method(value: Any) -> Any:
+    return {"method": value} if isinstance(value, str) else value
+
+
+class CalibrationSpec(Spec):
+    """How log-odds become probabilities; the plain word of a method will do.
+
+    `method`: Platt's map, or a calibrator after it, or `auto`: what validation shows to be better than Platt.
+    `prior`: the base rate is that of the latest matured labels, or `em`: of the rows that are scored, found without
+    their labels, where that would have helped on validation.
+    """
+
+    method: Literal["platt", "beta", "isotonic", "venn_abers", "auto"] = "platt"
+    prior: Literal["latest", "em"] = "latest"
+
+
+Calibration = Annotated[
+    CalibrationSpec,
+    BeforeValidator(_read_method, json_schema_input_type=CalibrationSpec | str),
+]
+
+
 class PointsSpec(Spec):
     """The scale of points: `reference_points` at `reference_odds`, and `pdo` points double the odds."""
 

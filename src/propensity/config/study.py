@@ -16,6 +16,8 @@ from propensity.config.rules import (
     Aim,
     AvatarPart,
     Barrier,
+    Calibration,
+    CalibrationSpec,
     ContactSpec,
     FittedScorecardSpec,
     ListSpec,
@@ -80,6 +82,7 @@ class Study(Spec):
     listing: ListSpec = Field(default=ListSpec(), alias="list")
     models: Models = DEFAULT_MODELS
     recency: Recency = "auto"
+    calibration: Calibration = CalibrationSpec()
     contact: ContactSpec = ContactSpec()
     points: PointsSpec = PointsSpec()
     tracking: TrackingSpec = TrackingSpec()

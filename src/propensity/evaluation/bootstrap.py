@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from propensity.evaluation.metrics import METRICS, SHARES, compute_metrics, ranking_metrics, row_losses
-from propensity.evaluation.ranking import Floats, Places, Ranking, Tally, as_labels, as_probabilities, rank
+from propensity.evaluation.ranking import Floats, Places, Ranking, Tally, as_labels, as_probabilities, as_scores, rank
 from propensity.evaluation.recalibration import calibration_intercept, calibration_slope, log_odds
 
 # log-odds are grouped this finely for calibration: a cell is far narrower than any interval
@@ -63,6 +63,7 @@ def cluster_bootstrap(
     seed: int,
     replicates: int = 500,
     level: float = 0.95,
+    ranked_by: Mapping[str, ArrayLike] | None = None,
 ) -> BootstrapResult:
     """Measure every model on the rows and on `replicates` draws of customers.
 
@@ -82,6 +83,8 @@ def cluster_bootstrap(
         Number of draws.
     level : float, default=0.95
         Level of the intervals.
+    ranked_by : mapping of str to array-like of shape (n,), optional
+        Model to what ranks its rows; the probabilities by default (see `compute_metrics`).
 
     Returns
     -------
@@ -102,7 +105,8 @@ def cluster_bootstrap(
     if customers.shape != labels.shape:
         raise ValueError(f"groups: one customer a row is needed ({labels.size}), found {customers.shape}.")
     shares = {**SHARES, "capacity": capacity}
-    models = {name: _Resampled(labels, p, customers, shares) for name, p in scores.items()}
+    by = scores if ranked_by is None else ranked_by
+    models = {name: _Resampled(labels, p, by[name], customers, shares) for name, p in scores.items()}
     draws = {name: np.full((len(METRICS), replicates), np.nan) for name in scores}
     n_customers = int(customers.max(initial=-1)) + 1
     rng = np.random.default_rng(seed)
@@ -111,7 +115,7 @@ def cluster_bootstrap(
         for name, model in models.items():
             draws[name][:, replicate] = model.measure(times)
     return BootstrapResult(
-        estimates={name: compute_metrics(labels, p, capacity=capacity) for name, p in scores.items()},
+        estimates={name: compute_metrics(labels, p, capacity=capacity, score=by[name]) for name, p in scores.items()},
         draws={name: dict(zip(METRICS, values, strict=True)) for name, values in draws.items()},
         level=level,
     )
@@ -148,17 +152,23 @@ def percentile_interval(draws: Floats, *, level: float) -> list[float] | None:
 class _Resampled:
     """One model, sorted and summed once, to be measured under any count of its customers."""
 
-    def __init__(self, y: Floats, probability: ArrayLike, customers: Places, shares: Mapping[str, float]) -> None:
+    def __init__(
+        self, y: Floats, probability: ArrayLike, score: ArrayLike, customers: Places, shares: Mapping[str, float]
+    ) -> None:
         p = as_probabilities(probability, y.size)
         self.shares = shares
-        self.ranking: Ranking = rank(y, p, customers=customers)
-        order = self.ranking.order
-        self.customers = customers[order]
+        self.ranking: Ranking = rank(y, as_scores(score, y.size), customers=customers)
+        # calibration has an order of its own: folds, or ties, may part it from the ranking
+        self.promised = self.ranking if score is probability else rank(y, p, customers=customers)
+        order = self.promised.order
+        self.customers = customers[self.ranking.order]
+        self.customers_promised = customers[order]
         self.z = log_odds(p)[order]
         self.cells = _cells(self.z)
-        self.cell_of_positive = np.searchsorted(self.cells, self.ranking.positives, side="right") - 1
+        self.cell_of_positive = np.searchsorted(self.cells, self.promised.positives, side="right") - 1
         summed = [
-            np.bincount(self.customers, weights=values[order]) for values in (*row_losses(y, p), p, y, np.ones(y.size))
+            np.bincount(self.customers_promised, weights=values[order])
+            for values in (*row_losses(y, p), p, y, np.ones(y.size))
         ]
         self.per_customer = np.array(summed)
 
@@ -169,7 +179,7 @@ class _Resampled:
         # not a matrix product: its last bits depend on the number of threads
         *sums, total = np.einsum("ki,i->k", self.per_customer, times).tolist()
         means = [value / total for value in sums]
-        slope, intercept = self._calibration(counts) if tally.has_both_classes else (None, None)
+        slope, intercept = self._calibration(times[self.customers_promised]) if tally.has_both_classes else (None, None)
         precision = tally.average_precision_of_draw() if tally.has_both_classes else None
         found = {
             **ranking_metrics(tally, self.shares),
@@ -185,7 +195,7 @@ class _Resampled:
         totals = np.add.reduceat(counts, self.cells)
         centres = np.add.reduceat(counts * self.z, self.cells) / np.maximum(totals, 1)
         positives = np.bincount(
-            self.cell_of_positive, weights=counts[self.ranking.positives], minlength=self.cells.size
+            self.cell_of_positive, weights=counts[self.promised.positives], minlength=self.cells.size
         )
         return calibration_slope(centres, positives, totals), calibration_intercept(centres, positives, totals)
 

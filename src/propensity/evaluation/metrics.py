@@ -17,6 +17,7 @@ from propensity.evaluation.ranking import (
     as_counts,
     as_labels,
     as_probabilities,
+    as_scores,
     rank,
     rows_at,
 )
@@ -46,6 +47,7 @@ def compute_metrics(
     probability: ArrayLike,
     *,
     capacity: float,
+    score: ArrayLike | None = None,
     tie_break: NDArray[np.uint64] | None = None,
     sample_weight: ArrayLike | None = None,
 ) -> dict[str, Any]:
@@ -56,9 +58,12 @@ def compute_metrics(
     y : array-like of shape (n,)
         Labels, 0 or 1.
     probability : array-like of shape (n,)
-        Predicted probabilities, 0 to 1. Rows are ranked by them, highest first.
+        Predicted probabilities, 0 to 1.
     capacity : float
         Share of the rows that can be contacted, above 0, up to 1.
+    score : array-like of shape (n,), optional
+        What rows are ranked by, highest first; the probability by default. A calibrator may give equal probabilities
+        to rows that a list tells apart.
     tie_break : ndarray of shape (n,), optional
         Order among equal probabilities, lowest first (a hash of the customer's key): what a list would follow.
     sample_weight : array-like of shape (n,), optional
@@ -95,7 +100,7 @@ def compute_metrics(
     labels = as_labels(y)
     p = as_probabilities(probability, labels.size)
     counts = as_counts(sample_weight, labels.size)
-    ranking = rank(labels, p)
+    ranking = rank(labels, p if score is None else as_scores(score, labels.size))
     order = ranking.order
     tally = Tally(ranking, counts[order])
     shares = {**SHARES, "capacity": capacity}

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit, logit
 
-from propensity.models.folding import Folds, mean_over_folds
+from propensity.models.folding import Folds, fittable, mean_over_folds
 
 Float64 = npt.NDArray[np.float64]
 
@@ -187,9 +187,12 @@ def cross_fit_platt(log_odds: npt.ArrayLike, y: npt.ArrayLike, folds: Folds) -> 
     (4,)
     """
     x, labels = np.asarray(log_odds, dtype=np.float64), np.asarray(y)
-    return mean_over_folds(
-        len(x), folds, lambda train, test: PlattCalibrator().fit(x[train], labels[train]).transform(x[test])
-    )
+
+    def predict(train: npt.NDArray[np.intp], test: npt.NDArray[np.intp]) -> Float64:
+        fitted = fittable(train, labels)
+        return PlattCalibrator().fit(x[fitted], labels[fitted]).transform(x[test])
+
+    return mean_over_folds(len(x), folds, predict)
 
 
 def prior_shift(log_odds: npt.ArrayLike, *, prior_from: float, prior_to: float) -> Float64:

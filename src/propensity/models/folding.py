@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,3 +84,16 @@ def clustered_error(values: Float64, groups: npt.NDArray[np.int64]) -> float:
     if len(sums) < 2:
         return 0.0
     return float(np.sqrt(len(sums) / (len(sums) - 1) * (sums**2).sum()) / len(values))
+
+
+def fittable(train: Rows, labels: npt.NDArray[Any]) -> Rows:
+    """Return a fold's train rows, or all rows where those hold one class only.
+
+    A single buyer cannot both be held out and learnt from.
+
+    Examples
+    --------
+    >>> fittable(np.array([0, 1]), np.array([0, 0, 1])).tolist()
+    [0, 1, 2]
+    """
+    return train if len(np.unique(labels[train])) > 1 else np.arange(len(labels))
