@@ -292,7 +292,7 @@ def train_study(
         stages=stages,
         segments=study.segments,
         amount=learn_amount(study, samples.plan, choice, matured),
-        hazard=_hazard(study, samples.plan, deployed, until=samples.until, progress=progress),
+        hazard=hazard_of(study, samples.plan, deployed, until=samples.until, progress=progress),
         about={**about, "model": name, "calibration": calibrator.method},
     )
     return Training(
@@ -310,7 +310,7 @@ def train_study(
     )
 
 
-def _hazard(
+def hazard_of(
     study: Study, plan: FeaturePlan, refitted: "Refit", *, until: datetime | None, progress: Progress
 ) -> HazardModel | None:
     """What is known of the study's horizons by an instant; None where it has one only, or too little is known."""
@@ -328,7 +328,7 @@ def _judged_horizons(
     """How each horizon came out on test, by what was known as of the test cutoff."""
     if not study.outcome.horizons or samples.test is None or refitted is None:
         return None
-    hazard = _hazard(study, samples.plan, refitted, until=study.cutoff_instants()["test"][0], progress=progress)
+    hazard = hazard_of(study, samples.plan, refitted, until=study.cutoff_instants()["test"][0], progress=progress)
     found = None
     if hazard is not None:
         found = hazard.probabilities(scored.log_odds, scored.probability, samples.test.X.to_numpy())
