@@ -1,10 +1,10 @@
 """How far models get on a simulated market, whose true probabilities are known.
 
-    python -m benchmarks.market [--customers 50000] [--models scorecard lightgbm]
+    python -m benchmarks.market [--customers 50000] [--models scorecard lightgbm] [--turns PERIOD]
 
 Simulates a market, trains the demo study on it, and prints for each model the share of the distance from an AUC of
 0.5 to the AUC of the true probability, both on the study's test rows; and how often the true probability lies in the
-90 % interval of the list.
+90 % interval of the list. The calibration slope, and lift against the scorecard with its interval, stand beside.
 """
 
 import argparse
@@ -25,11 +25,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, default=50_000)
     parser.add_argument("--models", nargs="+", default=["scorecard", "lightgbm"])
+    parser.add_argument("--turns", type=int, default=None, help="the period in which a cheap competitor enters")
     arguments = parser.parse_args()
     customers = arguments.customers
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        simulate(work / "market", customers=customers, seed=7)
+        simulate(work / "market", customers=customers, seed=7, turns=arguments.turns)
         study = pp.load_study(ROOT / "configs" / "demo.yaml")
         data = study.data.model_copy(update={"source": str(work / "market")})
         study = study.model_copy(update={"data": data}).with_models(*arguments.models)
@@ -44,6 +45,13 @@ def main() -> None:
         auc = roc_auc_score(test["label"], test[model])
         print(f"{model:17} AUC {auc:.4f}  {(auc - 0.5) / (best - 0.5):6.1%} of the distance")
     print(f"selected: {result.selected}")
+    on_test = result.metrics[result.metrics["split"] == "test"].set_index("model")
+    print(
+        "calibration slope: " + ", ".join(f"{name} {slope:.3f}" for name, slope in on_test["calibration_slope"].items())
+    )
+    if len(result.comparisons):
+        lifts = result.comparisons[result.comparisons["metric"] == "lift_at_10pct"]
+        print(lifts.drop(columns="split", errors="ignore").to_string(index=False))
     listed = result.prospects.rename(columns={"as_of": "cutoff"}).merge(truth, on=["customer_id", "cutoff"])
     inside = listed["true_probability"].between(listed["probability_low"], listed["probability_high"])
     width = (listed["probability_high"] - listed["probability_low"]).mean()
