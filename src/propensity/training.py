@@ -38,7 +38,7 @@ from propensity.models.single_indicator import SingleIndicator
 from propensity.models.tuning import choose_settings
 from propensity.rules.scorecard import Scorecard
 from propensity.rules.stages import StageRules
-from propensity.samples import FOLDS, Samples, train_folds
+from propensity.samples import FOLDS, Samples, latest_scorable, train_folds
 from propensity.splits import Fold, customer_folds, recency_weights, scramble
 from propensity.temporal import Duration
 from propensity.value import judge_profit, learn_amount, learn_choice
@@ -292,7 +292,7 @@ def train_study(
         stages=stages,
         segments=study.segments,
         amount=learn_amount(study, samples.plan, choice, matured),
-        hazard=hazard_of(study, samples.plan, deployed, until=samples.until, progress=progress),
+        hazard=hazard_of(study, samples.plan, deployed, until=_list_made_at(study, samples), progress=progress),
         about={**about, "model": name, "calibration": calibrator.method},
     )
     return Training(
@@ -308,6 +308,11 @@ def train_study(
         profit=profit,
         horizons=horizons,
     )
+
+
+def _list_made_at(study: Study, samples: Samples) -> datetime | None:
+    """What the deployed model may know: nothing from its list's date on, though more may be recorded."""
+    return None if samples.until is None else latest_scorable(study, until=samples.until)
 
 
 def hazard_of(

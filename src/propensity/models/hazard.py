@@ -225,18 +225,42 @@ def _held_out_trees(
     seed: int,
 ) -> tuple[Floats, int]:
     """What trees add to each row and interval held out, and the number of rounds with the least mean loss."""
-    tried = [0, *(2**i for i in range(2, 8)), MAX_ROUNDS]
+    tried = [0, 4, 8, 16, 32]
+    said = _said_of_held_out(block, start, y, row, folds, tried, columns=columns, categorical=categorical, seed=seed)
+    if np.argmin(_losses(start, y, said)) == len(tried) - 1:  # still falling: more of them
+        tried = [0, 32, 64, 128, MAX_ROUNDS]
+        said = _said_of_held_out(
+            block, start, y, row, folds, tried, columns=columns, categorical=categorical, seed=seed
+        )
+    best = int(np.argmin(_losses(start, y, said)))
+    return said[best], tried[best]
+
+
+def _losses(start: Floats, y: Floats, said: Floats) -> Floats:
+    """The mean log loss with what trees add, for each number of them."""
+    return np.array([(np.logaddexp(0.0, start + one) - y * (start + one)).mean() for one in said])
+
+
+def _said_of_held_out(
+    block: Float32,
+    start: Floats,
+    y: Floats,
+    row: npt.NDArray[np.intp],
+    folds: Folds,
+    tried: Sequence[int],
+    *,
+    columns: Sequence[str],
+    categorical: Sequence[int],
+    seed: int,
+) -> Floats:
+    """What trees that have not seen them add to each row and interval, for each number of trees."""
     said = np.zeros((len(tried), len(y)))
     for train, _ in folds:
         fit = np.isin(row, train)
-        booster = _boost(
-            block[fit], start[fit], y[fit], MAX_ROUNDS, columns=columns, categorical=categorical, seed=seed
-        )
+        booster = _boost(block[fit], start[fit], y[fit], tried[-1], columns=columns, categorical=categorical, seed=seed)
         for i, rounds in enumerate(tried[1:], start=1):
             said[i, ~fit] = booster.predict(block[~fit], raw_score=True, num_iteration=rounds, num_threads=1)
-    losses = [float((np.logaddexp(0.0, start + one) - y * (start + one)).mean()) for one in said]
-    best = int(np.argmin(losses))
-    return said[best], tried[best]
+    return said
 
 
 def _boost(
