@@ -272,7 +272,7 @@ def list_manifest(
         "waterfall": waterfall(steps, len(ranked), qualification_answers(study, bundle, frame)),
         "rows": len(ranked),
         "expected_buyers": float(ranked["probability"].sum()),
-        "contact_down_to": contact_down_to(bundle, study.contact, ranked, in_order(frame, ranked))
+        "contact_down_to": contact_down_to(bundle.for_list(frame.X), study.contact, ranked, in_order(frame, ranked))
         if has_profit
         else None,
         "probability_interval": LEVEL,

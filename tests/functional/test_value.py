@@ -12,12 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from propensity.bundle import load_bundle, save_bundle
+from propensity.cohort import funnel_steps
 from propensity.config import ContactSpec, load_study
+from propensity.features.matrix import Frame
 from propensity.models.amount import AmountChoice, fit_amount
+from propensity.models.prior import Prior
 from propensity.pipelines import labelled_samples
-from propensity.scoring import rank_prospects
+from propensity.scoring import in_order, list_manifest, rank_prospects, ranked_list
 from propensity.splits import customer_folds
-from propensity.value import learn_amount
+from propensity.value import contact_down_to, learn_amount
 
 CONTACT = "contact: {capacity: 5%, cost: 1.5, value: 60}"
 LEARNT = "contact: {capacity: 5%, cost: 1.5, value: amount, margin: 0.3}"
@@ -174,6 +177,25 @@ def test_any_list_by_expected_profit_falls_in_it(with_trees, cost, margin, capac
     by_probability = rank_prospects(bundle, X, keys, contact=contact, **names)
     assert by_probability["probability"].is_monotonic_decreasing
     assert by_probability["contact"].sum() == contacts
+
+
+class Doubled(Prior):
+    """A correction that doubles the odds of any list."""
+
+    def shift(self, log_odds) -> float:
+        return float(np.log(2.0))
+
+
+def test_the_interval_of_the_list_knows_of_a_corrected_base_rate(with_trees, make_study, valued_text):
+    bundle, X, keys = with_trees
+    cheap = valued_text.replace("cost: 1.5", "cost: 0.001")  # so that some are worth it
+    study, frame = load_study(make_study(cheap)), Frame(X=X, keys=keys)
+    bundle = replace(bundle, prior=Doubled("em", base_rate=0.1, reason="given"))
+    shifted = bundle.for_list(X)
+    ranked, steps = ranked_list(study, bundle, frame), funnel_steps([400, 400, 400, 400], study.target)
+    found = list_manifest(study, bundle, ranked, steps, None, frame)["contact_down_to"]
+    assert found == contact_down_to(shifted, study.contact, ranked, in_order(frame, ranked))
+    assert found["interval"] != contact_down_to(bundle, study.contact, ranked, in_order(frame, ranked))["interval"]
 
 
 def test_bundle_keeps_the_amounts_to_the_bit(with_trees, tmp_path):
