@@ -17,12 +17,13 @@ from benchmarks.quality.tasks import MARKETS, samples_of, study_of
 from propensity.config.rules import CalibrationSpec
 from propensity.evaluation.curves import calibration_table
 from propensity.evaluation.metrics import compute_metrics
+from propensity.learning import Learnt, Recipe, learn, refit
 from propensity.models.calibration import PlattCalibrator
 from propensity.models.calibrators import METHODS, choose_calibrator, fit_step
 from propensity.models.prior import Prior, em_prior
 from propensity.samples import FOLDS, Samples
 from propensity.splits import customer_folds
-from propensity.training import Learnt, Recipe, choose_priors, learn, refit
+from propensity.training import choose_priors
 
 MODEL = "lightgbm"
 TASKS = (

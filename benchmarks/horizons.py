@@ -20,9 +20,10 @@ from propensity.config import Study
 from propensity.config.samples import CutoffsSpec
 from propensity.evaluation.bootstrap import cluster_bootstrap, percentile_interval
 from propensity.horizons import person_periods
+from propensity.learning import Recipe, Refit, learn, refit
 from propensity.samples import Samples
 from propensity.temporal import Duration
-from propensity.training import Recipe, Refit, hazard_of, learn, refit
+from propensity.training import hazard_of
 
 BAR = -0.003
 HORIZONS: dict[str, tuple[str, ...]] = {

@@ -7,8 +7,8 @@ models side by side. The bundle is the same refit on all that has matured by now
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,7 @@ import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
 
-from propensity.bundle import Bundle, drawing_variance
+from propensity.bundle import Bundle
 from propensity.config import Study
 from propensity.evaluation.bootstrap import BootstrapResult, cluster_bootstrap
 from propensity.evaluation.compare import compare, select
@@ -26,21 +26,15 @@ from propensity.evaluation.verdict import Verdict, judge_against
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
 from propensity.horizons import judge_horizons, learn_horizons
-from propensity.models import MODEL_NAMES, make_model
-from propensity.models.base import BinaryModel
-from propensity.models.blend import BlendModel, blend_weight
-from propensity.models.calibration import PlattCalibrator, cross_fit_platt
-from propensity.models.calibrators import Choice, Scored, Step, choose_calibrator, fit_step
-from propensity.models.folding import mean_with_error
+from propensity.learning import Learnt, Progress, Recency, Recipe, Refit, Settings, learn, prefixed, refit
+from propensity.models.calibrators import Choice, Scored
 from propensity.models.hazard import HazardModel
 from propensity.models.prior import Prior, judge_em
 from propensity.models.single_indicator import SingleIndicator
-from propensity.models.tuning import choose_settings
 from propensity.rules.scorecard import Scorecard
 from propensity.rules.stages import StageRules
-from propensity.samples import FOLDS, Samples, latest_scorable, train_folds
-from propensity.splits import Fold, customer_folds, recency_weights, scramble
-from propensity.temporal import Duration
+from propensity.samples import FOLDS, Samples, latest_scorable
+from propensity.splits import customer_folds
 from propensity.value import judge_profit, learn_amount, learn_choice
 
 if TYPE_CHECKING:
@@ -51,69 +45,9 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Floats = npt.NDArray[np.float64]
-Settings = dict[str, dict[str, Any]]
-Recency = Mapping[str, float | None]
-"""Model → half-life in the unit of `Frame.at`; without one, all rows count alike."""
-Progress = Callable[[str], None]
 
 VALIDATION_REPLICATES = 200
 TEST_REPLICATES = 500
-_SPREAD_ROWS = 10_000
-"""Rows that the average uncertainty of a model is taken from."""
-_ENOUGH_POSITIVES = 100
-"""Positives from which the latest cutoff alone calibrates the deployed model."""
-_WEIGHTED = ("logistic", "lightgbm")
-"""Models whose older rows may count less; a blend takes over those of its parts."""
-_HALF_LIVES = (1 / 2, 1 / 6)
-"""Half-lives that are tried, as shares of train's length: the oldest rows count a quarter, or next to nothing."""
-
-
-@dataclass(frozen=True)
-class Learnt:
-    """Models fitted on train and calibrated on validation (or on nested folds).
-
-    Attributes
-    ----------
-    settings : dict
-        What folds inside train chose, by model.
-    models, calibrators, steps : dict
-        By model.
-    raw : dict
-        By model: log-odds of the rows that calibration saw, not calibrated, shape (n,).
-    chosen : dict
-        By model: the calibrator that was chosen, and the rows that calibration saw as it scores them by cross-fitting.
-    judged : Frame
-        Those rows: validation, or train where folds stand in for it.
-    recency : dict
-        Model → half-life of a row's weight, in the unit of `Frame.at`; without one, all rows count alike.
-    search : Search or None
-        What came of the search for LightGBM's parameters, where the study asks for one.
-    """
-
-    settings: Settings
-    models: dict[str, BinaryModel]
-    calibrators: dict[str, PlattCalibrator]
-    steps: dict[str, Step]
-    raw: dict[str, Floats]
-    chosen: dict[str, Choice]
-    judged: Frame
-    recency: Recency = field(default_factory=dict)
-    search: "Search | None" = None
-
-    def score(self, name: str, X: pd.DataFrame) -> Scored:
-        """What a model says of rows."""
-        return _score(self.models[name], self.calibrators[name], self.steps[name], X)
-
-
-_LATEST = Prior()
-
-
-def _score(
-    model: BinaryModel, calibrator: PlattCalibrator, step: Step, X: pd.DataFrame, *, prior: Prior = _LATEST
-) -> Scored:
-    log_odds = calibrator.transform(model.decision_function(X))
-    bent = step.transform(log_odds)
-    return Scored(log_odds, np.asarray(expit(bent + prior.shift(bent)), dtype=np.float64))
 
 
 @dataclass(frozen=True)
@@ -170,51 +104,6 @@ class Training:
     profit: dict[str, Any] | None = None
     horizons: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """What a model needs besides rows: names, seed, categories, the scorecard, and where a search keeps its trials."""
-
-    study: Study
-    plan: FeaturePlan
-    scorecard: Scorecard | None
-    trials: "BaseStorage | None" = None
-
-    @property
-    def names(self) -> list[str]:
-        """The study's models, the simplest first."""
-        return [name for name in MODEL_NAMES if name in self.study.models.names]
-
-    @property
-    def categorical(self) -> list[str]:
-        """Columns that hold categories."""
-        return list(self.plan.categories)
-
-    def make(self, name: str, settings: Mapping[str, Any]) -> BinaryModel:
-        """An unfitted model with the settings that folds chose."""
-        study = self.study
-        return make_model(
-            name,
-            categorical=self.categorical,
-            seed=study.seed,
-            settings=settings,
-            scorecard=self.scorecard.model_dump(mode="json", by_alias=True) if self.scorecard else None,
-            categories=self.plan.categories,
-            params=self.fixed(name),
-        )
-
-    def fixed(self, name: str) -> dict[str, Any]:
-        """What the study itself says of a model's parameters."""
-        study = self.study
-        if name == "single_indicator" and study.single_indicator.feature:
-            return {"feature": study.single_indicator.feature}
-        if name == "fitted_scorecard":
-            return {**study.points.model_dump(), "directions": dict(study.fitted_scorecard.directions)}
-        if name == "lightgbm" and study.models.lightgbm is not None and study.models.lightgbm.monotone:
-            signs = {"rising": 1, "falling": -1}
-            return {"monotone": {column: signs[way] for column, way in study.models.lightgbm.monotone.items()}}
-        return {}
 
 
 def train_study(
@@ -400,145 +289,6 @@ def _indicator(learnt: Learnt, plan: FeaturePlan) -> dict[str, Any] | None:
     }
 
 
-def learn(recipe: Recipe, train: Frame, validation: Frame | None, *, progress: Progress) -> Learnt:
-    """Steps 1 and 2 of the protocol: settings by folds inside train; models; calibration on rows not fitted on."""
-    settings, search = choose_all(recipe, train, progress=progress)
-    progress("fitting on train")
-    recency = _choose_recency(recipe, settings, train, validation, progress=progress)
-    models = _fit_together(recipe, recipe.names, settings, train, recency)
-    if validation is not None:
-        judged = validation
-        raw = {name: model.decision_function(validation.X) for name, model in models.items()}
-    else:
-        judged, raw = train, _nested_log_odds(recipe, train, progress=progress)
-    again = _calibration_folds(judged, recipe.study)
-    wanted = recipe.study.calibration.method
-    calibrators = {name: PlattCalibrator().fit(z, judged.labels) for name, z in raw.items()}
-    chosen = {name: choose_calibrator(wanted, z, judged.labels, judged.groups, again) for name, z in raw.items()}
-    steps = {
-        name: fit_step(choice.method, calibrators[name].transform(raw[name]), judged.labels)
-        for name, choice in chosen.items()
-    }
-    return Learnt(
-        settings=settings,
-        recency=recency,
-        models=models,
-        calibrators=calibrators,
-        steps=steps,
-        raw=raw,
-        chosen=chosen,
-        judged=judged,
-        search=search,
-    )
-
-
-def _calibration_folds(judged: Frame, study: Study) -> list[Fold]:
-    return customer_folds(judged.labels, judged.groups, folds=FOLDS, seed=study.seed + 1)
-
-
-def _choose_recency(
-    recipe: Recipe, settings: Settings, train: Frame, validation: Frame | None, *, progress: Progress
-) -> Recency:
-    """Each model's half-life, in the unit of `Frame.at`: as declared, or chosen on validation.
-
-    All history counts alike unless a half-life of half or of a sixth of train's length has a lower log loss on
-    validation, each calibrated by cross-fitting, by more than one standard error.
-    """
-    names, declared = [name for name in recipe.names if name in _WEIGHTED], recipe.study.recency
-    if isinstance(declared, Duration):
-        return dict.fromkeys(names, declared.approximate_days)
-    if declared == "none" or validation is None or train.at is None or not np.ptp(train.at):
-        return {}
-    folds, chosen = _calibration_folds(validation, recipe.study), dict[str, float | None]()
-
-    def losses(name: str, half_life: float | None) -> Floats:
-        model = _fit_together(recipe, [name], settings, train, {name: half_life})[name]
-        z = cross_fit_platt(model.decision_function(validation.X), validation.labels, folds)
-        return np.asarray(np.logaddexp(0.0, z) - validation.labels * z, dtype=np.float64)
-
-    for name in names:
-        progress(f"recency of {name}: all history, or recent")
-        alike, best = losses(name, None), 0.0
-        for share in _HALF_LIVES:
-            half_life = share * float(np.ptp(train.at))
-            gain, error = mean_with_error(alike - losses(name, half_life), validation.groups)
-            if gain > max(error, best):
-                chosen[name], best = half_life, gain
-    return chosen
-
-
-def choose_all(recipe: Recipe, train: Frame, *, progress: Progress) -> tuple[Settings, "Search | None"]:
-    """The settings of each model, by folds inside train; a blend's weight on the folds' held-out rows."""
-    settings: Settings = {}
-    held_out: dict[str, Floats | None] = {}
-    folds = train_folds(train, recipe.study, seed=recipe.study.seed)
-    search = None
-    for name in recipe.names:
-        if name != "blend":
-            found: dict[str, Any] = {}
-            if name == "lightgbm" and (search := _search(recipe, train, progress=progress)) is not None:
-                found = search.params
-            progress(f"choosing settings of {name}")
-            tuned = choose_settings(
-                name,
-                train.X,
-                train.labels,
-                folds=folds,
-                categorical=recipe.categorical,
-                seed=recipe.study.seed,
-                params={**recipe.fixed(name), **found},
-            )
-            settings[name], held_out[name] = {**found, **tuned.settings}, tuned.held_out
-    if "blend" in recipe.names:
-        trees, linear = held_out["lightgbm"], held_out["logistic"]
-        assert trees is not None and linear is not None  # noqa: S101, PT018 - both have settings to choose
-        weight = blend_weight(trees, linear, train.labels)
-        settings["blend"] = {
-            "logistic": settings["logistic"],
-            "lightgbm": settings["lightgbm"],
-            "weight": weight,
-        }
-    return settings, search
-
-
-def _search(recipe: Recipe, train: Frame, *, progress: Progress) -> "Search | None":
-    """A search for LightGBM's parameters, where the study asks for one."""
-    options = recipe.study.models.lightgbm
-    if options is None or options.tune is None:
-        return None
-    from propensity.models.search import search_settings  # optuna is imported where it is needed
-
-    return search_settings(
-        train.X,
-        train.labels,
-        train.groups,
-        deal=lambda seed: train_folds(train, recipe.study, seed=seed),
-        trials=options.tune.trials,
-        seconds=options.tune.seconds,
-        categorical=recipe.categorical,
-        seed=recipe.study.seed,
-        fixed=recipe.fixed("lightgbm"),
-        storage=recipe.trials,
-        progress=progress,
-    )
-
-
-def _prefixed(progress: Progress, place: str) -> Progress:
-    return lambda text: progress(f"{place}: {text}")
-
-
-def _nested_log_odds(recipe: Recipe, train: Frame, *, progress: Progress) -> dict[str, Floats]:
-    """Log-odds of every train row by models whose settings, too, were chosen without its fold."""
-    out = {name: np.full(len(train), np.nan) for name in recipe.names}
-    outer = customer_folds(train.labels, train.groups, folds=FOLDS, seed=recipe.study.seed)
-    for k, (fit_rows, held_out) in enumerate(outer, start=1):
-        inner = train.take(fit_rows)
-        settings, _ = choose_all(recipe, inner, progress=_prefixed(progress, f"fold {k}"))
-        for name, model in _fit_together(recipe, recipe.names, settings, inner, {}).items():
-            out[name][held_out] = model.decision_function(train.X.iloc[held_out])
-    return out
-
-
 def _outer_predictions(recipe: Recipe, samples: Samples, *, progress: Progress) -> dict[str, Scored]:
     """Test predictions of a split by folds: the whole procedure, once without each fold."""
     assert recipe.study.split is not None  # noqa: S101 - folds are a snapshot's split
@@ -548,7 +298,7 @@ def _outer_predictions(recipe: Recipe, samples: Samples, *, progress: Progress) 
     outer = customer_folds(train.labels, train.groups, folds=count, seed=recipe.study.seed + 2)
     for k, (fit_rows, held_out) in enumerate(outer, start=1):
         inner = train.take(fit_rows)
-        learnt = learn(recipe, inner, None, progress=_prefixed(progress, f"test fold {k}"))
+        learnt = learn(recipe, inner, None, progress=prefixed(progress, f"test fold {k}"))
         for name in recipe.names:
             for whole, part in zip(out[name], learnt.score(name, train.X.iloc[held_out]), strict=True):
                 whole[held_out] = part
@@ -619,125 +369,3 @@ def evaluate(recipe: Recipe, learnt: Learnt, test: Frame, predicted: Mapping[str
 
 def _with_intervals(result: BootstrapResult, name: str) -> dict[str, Any]:
     return {**result.estimates[name], "intervals": result.intervals(name)}
-
-
-@dataclass(frozen=True)
-class Refit:
-    """A model fitted on all rows given, calibrated by cross-fitting.
-
-    Attributes
-    ----------
-    model : BinaryModel
-        Fitted on all rows.
-    calibrator : PlattCalibrator
-        Learnt on log-odds of rows whose customers the predicting model had not seen.
-    step : Step
-        Learnt on the same rows.
-    folds : tuple of BinaryModel
-        Those models, each without one group of customers.
-    spread : float
-        What the drawing of customers adds to the variance of the calibrated log-odds, on average over those rows.
-    rows : Frame
-        All rows that were fitted on.
-    held_out : ndarray of shape (n,)
-        Log-odds of each of them by the model that had not seen its customer, not calibrated.
-    latest : ndarray of bool, shape (n,)
-        The rows that the calibration was learnt on.
-    """
-
-    model: BinaryModel
-    calibrator: PlattCalibrator
-    step: Step
-    folds: tuple[BinaryModel, ...]
-    spread: float
-    rows: Frame
-    held_out: Floats
-    latest: npt.NDArray[np.bool_]
-
-    @property
-    def base_rate(self) -> float:
-        """The share of buyers that the calibration was learnt on: the mean probability of its rows."""
-        return float(expit(self.step.transform(self.calibrator.transform(self.held_out[self.latest]))).mean())
-
-    def prior(self, chosen: Prior) -> Prior:
-        """A correction of the base rate from that of this refit's own calibration."""
-        return replace(chosen, base_rate=self.base_rate)
-
-    def score(self, X: pd.DataFrame, *, prior: Prior = _LATEST) -> Scored:
-        """What the model says of rows, corrected to their base rate as `prior` says."""
-        return _score(self.model, self.calibrator, self.step, X, prior=self.prior(prior))
-
-
-def refit(
-    recipe: Recipe,
-    names: Sequence[str],
-    learnt: Learnt,
-    frames: Sequence[Frame],
-    *,
-    progress: Progress,
-) -> dict[str, Refit]:
-    """Fit models with settings and half-lives chosen before on frames in the order of time.
-
-    The calibration, by each model's method, is learnt on held-out log-odds of the last frame's latest cutoff (of all
-    rows, where that has fewer than 100 positives).
-    """
-    rows, latest = _stack(frames)
-    if rows.labels[latest].sum() < _ENOUGH_POSITIVES:
-        latest[:] = True
-    folds = customer_folds(rows.labels, rows.groups, folds=FOLDS, seed=recipe.study.seed)
-    fits = [fit_rows for fit_rows, _ in folds] + [np.arange(len(rows))]
-    models: dict[str, list[BinaryModel]] = {name: [] for name in names}
-    for k, fit_rows in enumerate(fits, start=1):
-        progress(f"refitting on {len(fit_rows):,} matured rows ({k} of {len(fits)})")
-        fitted = _fit_together(recipe, names, learnt.settings, rows.take(fit_rows), learnt.recency)
-        for name in names:
-            models[name].append(fitted[name])
-    sample = rows.X[latest].head(_SPREAD_ROWS)  # rows stand in an order of their own, so that the first are any
-    refits = {}
-    for name, (*held_out, model) in models.items():
-        raw = np.empty(len(rows))
-        for (_, test_rows), part in zip(folds, held_out, strict=True):
-            raw[test_rows] = part.decision_function(rows.X.iloc[test_rows])
-        calibrator = PlattCalibrator().fit(raw[latest], rows.labels[latest])
-        step = fit_step(learnt.chosen[name].method, calibrator.transform(raw[latest]), rows.labels[latest])
-        spread = float(drawing_variance(held_out, calibrator, sample).mean())
-        refits[name] = Refit(model, calibrator, step, tuple(held_out), spread, rows, raw, latest)
-    return refits
-
-
-def _fit_together(
-    recipe: Recipe, names: Sequence[str], settings: Settings, rows: Frame, recency: Recency
-) -> dict[str, BinaryModel]:
-    """Fit several models on the same rows; a blend is put together out of its parts, not fitted again."""
-    alone = [name for name in names if name != "blend"]
-    if "blend" in names:
-        alone = list(dict.fromkeys([*alone, "logistic", "lightgbm"]))
-    weights = {name: None if rows.at is None else recency_weights(rows.at, recency.get(name)) for name in alone}
-    fitted = {name: recipe.make(name, settings[name]).fit(rows.X, rows.labels, weights[name]) for name in alone}
-    if "blend" in names:
-        weight = settings["blend"]["weight"]
-        fitted["blend"] = BlendModel.of(fitted["logistic"], fitted["lightgbm"], weight=weight)
-    return fitted
-
-
-def _stack(frames: Sequence[Frame]) -> tuple[Frame, npt.NDArray[np.bool_]]:
-    """Frames one below the other in an order of their own (by customer), and which rows are the latest."""
-    keys = pd.concat([frame.keys for frame in frames], ignore_index=True)
-    last = np.arange(len(keys)) >= len(keys) - len(frames[-1])
-    at = keys["cutoff"].to_numpy()
-    if not np.isnat(at).any():
-        last &= at == at.max()
-    order = np.lexsort((at, scramble(keys["code"].to_numpy(), seed=0)))
-    block = np.concatenate([frame.X.to_numpy() for frame in frames])[order]
-    stacked = Frame(
-        X=pd.DataFrame(block, columns=frames[0].X.columns, copy=False),
-        keys=keys.iloc[order].reset_index(drop=True),
-        y=np.concatenate([frame.labels for frame in frames])[order],
-        purchases=_purchases(frames, order),
-    )
-    return stacked, last[order]
-
-
-def _purchases(frames: Sequence[Frame], order: npt.NDArray[np.intp]) -> pd.DataFrame | None:
-    known = [frame.purchases for frame in frames if frame.purchases is not None]
-    return pd.concat(known, ignore_index=True).take(order).reset_index(drop=True) if known else None

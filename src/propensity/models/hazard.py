@@ -23,7 +23,7 @@ from propensity.models.gbm import plain_names
 
 FEW_BUYERS = 20
 """Buyers in an interval below which its hazard is not learnt, nor that of any later one."""
-MAX_ROUNDS = 200
+MAX_ROUNDS = 100
 MOST_PERIODS = 500_000
 """Rows and intervals that trees are learnt from: the first ones, which bounds memory and time."""
 _INTERVAL = "interval"
@@ -225,10 +225,10 @@ def _held_out_trees(
     seed: int,
 ) -> tuple[Floats, int]:
     """What trees add to each row and interval held out, and the number of rounds with the least mean loss."""
-    tried = [0, 4, 8, 16, 32]
+    tried = [0, 2, 4, 8, 16]
     said = _said_of_held_out(block, start, y, row, folds, tried, columns=columns, categorical=categorical, seed=seed)
     if np.argmin(_losses(start, y, said)) == len(tried) - 1:  # still falling: more of them
-        tried = [0, 32, 64, 128, MAX_ROUNDS]
+        tried = [0, 16, 32, 64, MAX_ROUNDS]
         said = _said_of_held_out(
             block, start, y, row, folds, tried, columns=columns, categorical=categorical, seed=seed
         )
@@ -277,7 +277,7 @@ def _boost(
     parameters: dict[str, Any] = {
         "objective": "binary",
         "num_leaves": 6,
-        "learning_rate": 0.03,
+        "learning_rate": 0.06,
         # Who is sooner shows where a feature and the interval meet: with few columns, a part of them seldom holds both.
         "feature_fraction": 0.5 if block.shape[1] > 20 else 1.0,
         "bagging_fraction": 0.8,
