@@ -71,10 +71,11 @@ def compare(task: str, study: Study) -> None:
     if not (np.diff(found, axis=1) >= 0).all():
         raise SystemExit(f"{task}: a probability falls as the horizon grows.")
     bought = np.cumsum(person_periods(test, several, observed_until=samples.until).bought, axis=1) > 0
-    for k, horizon in enumerate(hazard.horizons):
-        if horizon != own:
+    for k, horizon in enumerate(map(str, several.outcome.all_horizons)):
+        if horizon in hazard.horizons and horizon != own:
             alone = probability_alone(task, study, horizon, test.keys["customer_id"].to_numpy())
-            show(f"| {task} | {horizon} | ", bought[:, k].astype(np.int8), found[:, k], alone, test.groups)
+            one = found[:, hazard.horizons.index(horizon)]
+            show(f"| {task} | {horizon} | ", bought[:, k].astype(np.int8), one, alone, test.groups)
     print(f"\n{task}: {hazard.text}\n", flush=True)
 
 

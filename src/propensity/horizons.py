@@ -13,7 +13,6 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from propensity.bundle import LEVEL
 from propensity.config import Study
 from propensity.evaluation.bootstrap import cluster_bootstrap
 from propensity.features.matrix import Frame
@@ -23,6 +22,8 @@ from propensity.splits import Fold
 
 Floats = npt.NDArray[np.float64]
 Flags = npt.NDArray[np.bool_]
+LEVEL = 0.95
+"""Level of the intervals of the figures."""
 METRICS = ("roc_auc", "average_precision", "brier", "log_loss", "calibration_slope")
 
 
@@ -90,25 +91,35 @@ def learn_horizons(
         What lies later is not known.
     """
     names = [str(horizon) for horizon in study.outcome.all_horizons]
-    if not names or observed_until is None:
+    if study.outcome.horizon is None or not names or observed_until is None:
         return None
+    main = study.outcome.all_horizons.index(study.outcome.horizon)
     periods = person_periods(rows, study, observed_until=observed_until)
-    known, main = learnable(periods.bought), names.index(str(study.outcome.horizon))
-    if known <= main:
+    kept = learnable(periods.bought.sum(axis=0).tolist(), main)
+    if not kept:
         return None
+    if len(kept) < len(names):
+        fewer = _with_horizons(study, kept)
+        return learn_horizons(fewer, plan, rows, log_odds, folds=folds, observed_until=observed_until)
     return fit_hazard(
         log_odds,
         rows.X.to_numpy(),
-        periods.entered[:, :known],
-        periods.bought[:, :known],
+        periods.entered,
+        periods.bought,
         groups=rows.groups,
         folds=folds,
-        horizons=names[:known],
+        horizons=names,
         main=main,
         columns=plan.names,
         categorical=[j for j, feature in enumerate(plan.features) if feature.kind == "category"],
         seed=study.seed,
     )
+
+
+def _with_horizons(study: Study, kept: Sequence[int]) -> Study:
+    """The study with some of its horizons only."""
+    horizons = tuple(study.outcome.all_horizons[k] for k in kept)
+    return study.model_copy(update={"outcome": study.outcome.model_copy(update={"horizons": horizons})})
 
 
 def judge_horizons(
@@ -135,10 +146,11 @@ def judge_horizons(
         row: dict[str, Any] = {"horizon": name, "main": name == str(study.outcome.horizon), "why": None}
         if not periods.entered[:, k].any():
             row["why"] = "not matured yet"
-        elif model is None or found is None or k >= found.shape[1]:
+        elif model is None or found is None or name not in model.horizons:
             row["why"] = "too few buyers were known as of the test cutoff"
         else:
-            row |= _figures(bought[:, k], found[:, k], test.groups, seed=study.seed)
+            probability = found[:, model.horizons.index(name)]
+            row |= _figures(bought[:, k], probability, test.groups, seed=study.seed)
         table.append(row)
     return {"level": LEVEL, "text": model.text if model else None, "table": table}
 
@@ -152,7 +164,7 @@ def _figures(bought: Flags, probability: Floats, groups: npt.NDArray[np.int64], 
     }
     if 0 < facts["buyers"] < len(bought):
         result = cluster_bootstrap(
-            bought.astype(np.int8), {"model": probability}, groups, capacity=0.1, seed=seed, replicates=200
+            bought.astype(np.int8), {"model": probability}, groups, capacity=0.1, seed=seed, replicates=200, level=LEVEL
         )
         facts |= {name: result.estimates["model"][name] for name in METRICS}
         facts["intervals"] = {name: result.intervals("model")[name] for name in METRICS}

@@ -99,3 +99,17 @@ def test_a_horizon_is_a_length_of_time(little_study: Little, wrong: list[str]) -
     little = little_study({"outcome": {"horizons": wrong}}, customers=[{"customer_id": "a"}], purchases=PURCHASES)
     with pytest.raises(ConfigError, match="horizons"):
         little.load()
+
+
+def test_horizons_end_one_after_the_other_at_every_cutoff(little_study: Little) -> None:
+    # From 1 February 2025 a month has 28 days.
+    little = little_study(
+        {
+            "outcome": {"horizon": "30d", "horizons": ["1mo"]},
+            "cutoffs": {"train": "2025-02-01", "validation": "2025-04-01", "test": "2025-06-01"},
+        },
+        customers=[{"customer_id": "a"}],
+        purchases=PURCHASES,
+    )
+    with pytest.raises(ConfigError, match="30d and 1mo from 2025-02-01 do not end one after the other"):
+        little.load()

@@ -112,9 +112,15 @@ def test_what_is_written_is_read_back_to_the_bit_and_damage_is_told():
         HazardModel.from_files({**files, "hazard.json": "{}"})
 
 
-def test_an_interval_with_few_buyers_ends_what_can_be_learnt():
-    bought = np.zeros((200, 3), dtype=bool)
-    bought[:50, 0], bought[: FEW_BUYERS - 1, 1], bought[:90, 2] = True, True, True
-    assert learnable(bought) == 1
-    bought[FEW_BUYERS, 1] = True
-    assert learnable(bought) == 3
+@pytest.mark.parametrize(
+    ("buyers", "main", "kept"),
+    [
+        ([30, 40, 50], 1, [0, 1, 2]),
+        ([FEW_BUYERS - 1, 40, 50], 1, [1, 2]),  # the first is one with the second
+        ([30, FEW_BUYERS - 1, 50], 1, [1, 2]),  # the model's own horizon stays: the shorter one gives way
+        ([30, 40, FEW_BUYERS - 1], 1, [0, 1]),
+        ([5, 5, 90], 1, []),  # too few to know even the model's own
+    ],
+)
+def test_a_horizon_with_few_buyers_since_the_one_before_is_left_out(buyers, main, kept):
+    assert learnable(buyers, main) == kept

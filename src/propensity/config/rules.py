@@ -108,7 +108,8 @@ class OutcomeSpec(Spec):
         """`horizon` and `horizons`, the shortest first; empty where no others are asked for."""
         if not self.horizons or self.horizon is None:
             return ()
-        return tuple(sorted({self.horizon, *self.horizons}, key=lambda horizon: horizon.approximate_days))
+        named = dict.fromkeys((self.horizon, *self.horizons))  # not a set: what is equally long has one order
+        return tuple(sorted(named, key=lambda horizon: horizon.approximate_days))
 
 
 def _read_value(value: Any) -> Any:

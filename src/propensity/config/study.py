@@ -3,6 +3,7 @@
 import os
 from datetime import datetime
 from hashlib import sha256
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self
 from zoneinfo import ZoneInfo
@@ -131,7 +132,7 @@ class Study(Spec):
         return label_window(cutoff, gap=self.outcome.gap, horizon=self.outcome.horizon, zone=self.zone)
 
     def horizon_ends(self, cutoff: datetime) -> list[datetime]:
-        """When the window of each of `outcome.all_horizons` ends, ascending."""
+        """When the window of each of `outcome.all_horizons` ends: ascending at the study's cutoffs."""
         outcome = self.outcome
         return [label_window(cutoff, gap=outcome.gap, horizon=h, zone=self.zone).end for h in outcome.all_horizons]
 
@@ -296,6 +297,15 @@ class Study(Spec):
                 f"({start:%Y-%m-%d %H:%M}). Choose a {later} cutoff of {end:%Y-%m-%d} or later",
                 ("cutoffs", later),
             )
+        for cutoff in [cutoff for split in cutoffs.values() for cutoff in split]:
+            named = zip(self.outcome.all_horizons, self.horizon_ends(cutoff), strict=True)
+            for (shorter, sooner), (longer, later_end) in pairwise(named):
+                require(
+                    sooner < later_end,
+                    f"{shorter} and {longer} from {cutoff:%Y-%m-%d} do not end one after the other ({sooner:%Y-%m-%d} "
+                    f"and {later_end:%Y-%m-%d}): give both in one unit, or leave one out",
+                    ("outcome", "horizons"),
+                )
 
 
 _NO_SCORECARD = "the model 'scorecard' needs a scorecard file: add scorecard: PATH, or leave the model out"

@@ -22,7 +22,7 @@ from propensity.models.folding import Folds, mean_with_error
 from propensity.models.gbm import plain_names
 
 FEW_BUYERS = 20
-"""Buyers in an interval below which its hazard is not learnt, nor that of any later one."""
+"""Buyers in an interval below which it has no hazard of its own, and is one with the next."""
 MAX_ROUNDS = 100
 MOST_PERIODS = 500_000
 """Rows and intervals that trees are learnt from: the first ones, which bounds memory and time."""
@@ -131,16 +131,37 @@ class HazardModel:
             raise BundleError(f"horizons: the model is damaged ({damage}). Write the bundle again.") from None
 
 
-def learnable(bought: Flags) -> int:
-    """How many intervals, from the first, have buyers enough to learn their hazard from.
+def learnable(buyers: Sequence[int], main: int) -> list[int]:
+    """Which horizons have a hazard to be learnt: those with buyers enough since the one before, and the model's own.
 
     Parameters
     ----------
-    bought : ndarray of bool, shape (n, intervals)
-        Who entered an interval that was observed to its end, and bought in it.
+    buyers : sequence of int
+        Who bought in each interval, of those that entered it and were observed to its end.
+    main : int
+        The model's own horizon. Before it the shorter ones give way.
+
+    Returns
+    -------
+    list of int
+        Positions, ascending; empty where the model's own window has too few buyers.
+
+    Examples
+    --------
+    >>> learnable([3, 50, 8, 40], main=1), learnable([30, 5, 2], main=1), learnable([5, 5, 90], main=1)
+    ([1, 3], [1], [])
     """
-    enough = bought.sum(axis=0) >= FEW_BUYERS
-    return int(np.argmin(enough)) if not enough.all() else len(enough)
+    kept: list[int] = []
+    for k in range(len(buyers)):
+        if k == main:
+            while kept and sum(buyers[kept[-1] + 1 : k + 1]) < FEW_BUYERS:
+                kept.pop()
+        since = kept[-1] + 1 if kept else 0
+        if sum(buyers[since : k + 1]) >= FEW_BUYERS:
+            kept.append(k)
+        elif k == main:
+            return []
+    return kept
 
 
 def fit_hazard(
