@@ -1,6 +1,8 @@
 """Several horizons from end to end: list, bundle, run's files and report; the main horizon stays as it is."""
 
 import json
+import shutil
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,11 @@ import pytest
 from ruamel.yaml import YAML
 
 from propensity.bundle import load_bundle
+from propensity.config import Study, load_study
 from propensity.data import simulate
+from propensity.learning import Recipe, learn, refit
+from propensity.pipelines import labelled_samples
+from propensity.training import hazard_of
 
 HORIZONS = ["7d", "90d"]
 DEMO = Path(simulate.__file__).parent / "demo" / "demo.yaml"
@@ -65,3 +71,43 @@ def test_the_run_tells_how_each_horizon_came_out(runs):
     matures = manifest["list"]["horizons_mature_on"]
     assert list(matures) == ["7d", "30d", "90d"]
     assert matures["30d"] == manifest["list"]["matures_on"]
+
+
+def judged_hazard(study: Study, until: datetime) -> dict[str, str]:
+    """The files of what is learnt of the horizons on train and validation, as of an instant."""
+    samples = labelled_samples(study, always=[], now=datetime(2025, 10, 1, tzinfo=UTC), progress=quiet)
+    recipe = Recipe(study=study, plan=samples.plan, scorecard=None)
+    assert samples.validation is not None
+    learnt = learn(recipe, samples.train, samples.validation, progress=quiet)
+    model = refit(recipe, ["logistic"], learnt, [samples.train, samples.validation], progress=quiet)["logistic"]
+    hazard = hazard_of(study, samples.plan, model, until=until, progress=quiet)
+    assert hazard is not None
+    return hazard.to_files()
+
+
+def quiet(text: str) -> None:
+    """Nobody is told."""
+
+
+def test_what_is_judged_on_test_knows_of_no_purchase_from_the_test_cutoff_on(simulated_market, tmp_path):
+    # Purchases from the test cutoff on fall to other customers: who bought within 60 days of validation changes.
+    spec = YAML(typ="safe").load(DEMO.read_text(encoding="utf-8"))
+    spec["outcome"]["horizons"], spec["models"] = ["15d", "60d"], ["logistic"]
+    spec.pop("scorecard", None)
+    spec["data"]["source"] = str(tmp_path / "market")
+    shutil.copytree(simulated_market, tmp_path / "market")
+    (tmp_path / "study.yaml").write_text(json.dumps(spec, default=str), encoding="utf-8")
+    study = load_study(tmp_path / "study.yaml")
+    (test,) = study.cutoff_instants()["test"]
+    late = datetime(2025, 9, 28, tzinfo=UTC)
+    before, knowing = judged_hazard(study, test), judged_hazard(study, late)
+    assert json.loads(before["hazard.json"])["horizons"] == ["15d", "30d", "60d"]
+
+    file = tmp_path / "market" / "purchases.parquet"
+    purchases = pd.read_parquet(file)
+    later = (pd.to_datetime(purchases["ordered_at"], utc=True) >= test).to_numpy()
+    purchases.loc[later, "customer_id"] = np.roll(purchases.loc[later, "customer_id"].to_numpy(), 7)
+    purchases.to_parquet(file, index=False)
+
+    assert judged_hazard(study, test) == before
+    assert judged_hazard(study, late) != knowing  # the change would be seen by who looked

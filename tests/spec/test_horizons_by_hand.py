@@ -1,15 +1,21 @@
 """Who entered which interval and bought in it, and what is censored: worked out beside the tables."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from propensity.cohort import draw_cohort
+from propensity.config import load_study
 from propensity.errors import ConfigError
+from propensity.features.catalogue import Feature
 from propensity.features.matrix import Frame
-from propensity.horizons import Periods, person_periods
+from propensity.features.plan import FeaturePlan
+from propensity.features.profile import ProfilePlan
+from propensity.horizons import Periods, judge_horizons, learn_horizons, person_periods
 from propensity.labels import first_purchases
 from propensity.samples import express
 from propensity.temporal import to_instant
@@ -101,15 +107,67 @@ def test_a_horizon_is_a_length_of_time(little_study: Little, wrong: list[str]) -
         little.load()
 
 
-def test_horizons_end_one_after_the_other_at_every_cutoff(little_study: Little) -> None:
-    # From 1 February 2025 a month has 28 days.
-    little = little_study(
-        {
-            "outcome": {"horizon": "30d", "horizons": ["1mo"]},
-            "cutoffs": {"train": "2025-02-01", "validation": "2025-04-01", "test": "2025-06-01"},
-        },
+@pytest.mark.parametrize(
+    ("horizons", "message"),
+    [
+        (["1w", "7d"], "1w and 7d from 2025-01-01 do not end one after the other"),  # the same length twice
+        (["720h"], "30d and 720h from 2025-01-01 do not end"),  # as long as the study's own
+        (["1mo"], "30d and 1mo from 2025-02-01 do not end one after the other .2025-03-03 and 2025-03-01."),  # February
+    ],
+)
+def test_horizons_end_one_after_the_other_at_every_cutoff(
+    little_study: Little, horizons: list[str], message: str
+) -> None:
+    changes = {"outcome": {"horizons": horizons}, "cutoffs": {"validation": "2025-02-01"}}
+    with pytest.raises(ConfigError, match=message):
+        little_study(changes, customers=[{"customer_id": "a"}], purchases=PURCHASES).load()
+
+
+def test_a_snapshot_has_one_horizon(tmp_path: Path) -> None:
+    (tmp_path / "study.yaml").write_text(
+        "study: flat\ndata: {source: tables, customers: {table: rows, attributes: {age: number}}}\n"
+        "outcome: {column: bought, horizons: [7d]}\nsplit: {column: part}\nmodels: [logistic]\n"
+    )
+    with pytest.raises(ConfigError, match="leave 'horizons' out"):
+        load_study(tmp_path / "study.yaml")
+
+
+def test_a_horizon_with_few_buyers_is_left_out_and_the_longer_ones_stay(little_study: Little) -> None:
+    # Of 200 prospects 3 buy within a day, 60 within 30 days, 100 within 90: a hazard of the first day is not learnt.
+    study = little_study(
+        {"outcome": {"horizon": "30d", "horizons": ["1d", "90d"]}},
         customers=[{"customer_id": "a"}],
         purchases=PURCHASES,
+    ).load()
+    days = np.array([0] * 3 + [10] * 57 + [50] * 40 + [0] * 100)
+    cutoff = np.datetime64("2025-01-01", "us")
+    bought_at = cutoff + days.astype("timedelta64[D]")
+    bought_at[100:] = np.datetime64("NaT")
+    rows = Frame(
+        X=pd.DataFrame({"x": np.arange(200, dtype=np.float32) % 7}),
+        keys=pd.DataFrame({"customer_id": np.arange(200), "code": np.arange(200), "cutoff": cutoff}),
+        y=(np.arange(200) < 60).astype(np.int8),
+        purchases=pd.DataFrame({"bought_at": bought_at, "amount": 1.0}),
     )
-    with pytest.raises(ConfigError, match="30d and 1mo from 2025-02-01 do not end one after the other"):
-        little.load()
+    order = np.random.default_rng(0).permutation(200)
+    rows, until = rows.take(order), to_instant("2025-05-01", zone=study.zone)
+    x = Feature("x", "x", "{value}", "number", "demographics", "value", "customers")
+    plan = FeaturePlan(profile=ProfilePlan(features=(x,), sources=("x",), orders={}), records=(), features=(x,))
+    z = np.full(200, np.log(0.3 / 0.7))
+    halves = [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(100))]
+    model = learn_horizons(study, plan, rows, z, folds=halves, observed_until=until)
+    assert model is not None
+    assert (model.horizons, model.main) == (("30d", "90d"), 0)
+    found = model.probabilities(z, np.full(200, 0.3), rows.X.to_numpy())
+    # The interval of the 90 days: 40 of the 140 who had not bought. 1 - 0.7 * 100 / 140 = 0.5.
+    assert found[0] == pytest.approx([0.3, 0.5], abs=0.005)
+    told = judge_horizons(study, rows, model, found, observed_until=until)
+    assert told is not None
+    assert told["level"] == 0.95
+    day, month, quarter = told["table"]
+    assert day["why"] == "too few buyers were known as of the test cutoff"
+    assert (month["buyers"], quarter["buyers"]) == (60, 100)
+    assert quarter["mean_probability"] == pytest.approx(0.5, abs=0.005)
+    early = judge_horizons(study, rows, model, found, observed_until=to_instant("2025-03-31", zone=study.zone))
+    assert early is not None
+    assert [row["why"] for row in early["table"]][1:] == [None, "not matured yet"]

@@ -115,12 +115,15 @@ def test_what_is_written_is_read_back_to_the_bit_and_damage_is_told():
 @pytest.mark.parametrize(
     ("buyers", "main", "kept"),
     [
-        ([30, 40, 50], 1, [0, 1, 2]),
-        ([FEW_BUYERS - 1, 40, 50], 1, [1, 2]),  # the first is one with the second
-        ([30, FEW_BUYERS - 1, 50], 1, [1, 2]),  # the model's own horizon stays: the shorter one gives way
-        ([30, 40, FEW_BUYERS - 1], 1, [0, 1]),
-        ([5, 5, 90], 1, []),  # too few to know even the model's own
+        ([20, 20, 20], 1, [0, 1, 2]),
+        ([19, 20, 20], 1, [1, 2]),  # the short one is one with the next: 39 buyers
+        ([40, 19, 40], 0, [0, 2]),  # 59 buyers from the first to the third
+        ([40, 19, 0], 0, [0]),  # 19 up to the last: not enough
+        ([40, 10, 40], 1, [1, 2]),  # the model's own horizon stays, the shorter one gives way to it
+        ([40, 40, 10, 40], 2, [0, 2, 3]),  # ... and only as far as needed: 50 buyers since the first
+        ([9, 9, 90], 1, []),  # 18 buyers in the model's own window
     ],
 )
-def test_a_horizon_with_few_buyers_since_the_one_before_is_left_out(buyers, main, kept):
+def test_horizons_with_few_buyers_of_their_own_are_left_out_and_the_others_stay(buyers, main, kept):
+    assert FEW_BUYERS == 20
     assert learnable(buyers, main) == kept

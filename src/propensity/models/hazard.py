@@ -217,11 +217,11 @@ def fit_hazard(
     y = bought[row, interval].astype(np.float64)
     block = np.column_stack([X[row], interval.astype(np.float32)])
     held_out, rounds = _held_out_trees(block, start, y, row, folds, columns=columns, categorical=categorical, seed=seed)
-    gain, error = 0.0, 0.0
+    gain, error, figures = 0.0, 0.0, "no number of them lowered held-out log loss"
     if rounds:
         before, after = (np.logaddexp(0.0, z) - y * z for z in (start, start + held_out))
         gain, error = mean_with_error(before - after, groups[row])
-    figures = f"held-out log loss lower by {gain:.6f} ± {error:.6f} a row and interval"
+        figures = f"held-out log loss lower by {gain:.6f} ± {error:.6f} a row and interval"
     if gain <= error:
         text = f"One shape over time for all ranks: trees are not clearly better ({figures})."
         return HazardModel(tuple(horizons), main, calibrators, tuple(columns), None, text)
