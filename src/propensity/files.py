@@ -4,7 +4,6 @@ import json
 import math
 import secrets
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -23,8 +22,9 @@ FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 def whole_folder(place: Path) -> Iterator[Path]:
     """A work folder that becomes `place` when the block ends well, and vanishes when it does not."""
     with _parent_of(place) as parent:
-        work = Path(tempfile.mkdtemp(prefix=f".{place.name}-", dir=parent))
-        try:
+        work = parent / f".{place.name}-{secrets.token_hex(4)}"
+        try:  # made inside, so that a signal finds nothing that is not cleared away
+            work.mkdir(mode=0o700)
             yield work
             work.chmod(0o755)
             work.rename(place)
@@ -50,8 +50,8 @@ def whole_file(place: Path) -> Iterator[Path]:
 def _parent_of(place: Path) -> Iterator[Path]:
     """The folder that `place` goes into; folders that had to be made vanish again when the block fails."""
     missing = [folder for folder in (place.parent, *place.parent.parents) if not folder.exists()]
-    place.parent.mkdir(parents=True, exist_ok=True)
     try:
+        place.parent.mkdir(parents=True, exist_ok=True)
         yield place.parent
     except BaseException:
         for folder in missing:

@@ -90,7 +90,7 @@ def rank_prospects(
     listed["as_of"] = keys["cutoff"].to_numpy()[order]
     probability = rows.pop("probability")
     listed["probability"] = probability
-    for name in [name for name in rows.columns if name.startswith("probability_")]:
+    for name in ("probability_low", "probability_high"):
         listed[name] = rows.pop(name)
     listed["percentile"] = 100.0 * (len(ranked) - rank) / max(len(ranked) - 1, 1)
     listed["decile"] = decile
@@ -101,6 +101,8 @@ def rank_prospects(
     listed["control"] = False
     listed["model_name"] = model_name
     listed["model_version"] = model_version
+    horizons = [bundle.horizon_probabilities(chunk) for chunk in _chunks(ranked)]
+    listed = pd.concat([listed, pd.concat(horizons, ignore_index=True)], axis=1)
     if answers is not None:
         own = answers.iloc[order].reset_index(drop=True)
         listed["qualification"] = own["qualification"]
@@ -210,10 +212,7 @@ def _explained(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
             "segment": bundle.segment_of(decoded),
         }
     )
-    return pd.concat(
-        [frame, bundle.horizon_probabilities(X), top_reasons(phi_points, X, bundle.plan.catalogue(), count=REASONS)],
-        axis=1,
-    )
+    return pd.concat([frame, top_reasons(phi_points, X, bundle.plan.catalogue(), count=REASONS)], axis=1)
 
 
 def waterfall(steps: list[FunnelStep], listed: int, answers: pd.DataFrame | None = None) -> list[dict[str, Any]]:
@@ -257,6 +256,14 @@ def _prior(bundle: Bundle, frame: Frame) -> dict[str, Any]:
     return {**told, "base_rate_before": rates[0], "base_rate_after": rates[1]}
 
 
+def _left_out(study: Study, bundle: Bundle) -> list[str]:
+    """The horizons that the list has no probability for, and why."""
+    known = () if bundle.hazard is None else bundle.hazard.horizons
+    missing = [str(horizon) for horizon in study.outcome.all_horizons if str(horizon) not in known]
+    told = f"No probability within {', '.join(missing)}: too few buyers were known since the horizon before."
+    return [told] if missing else []
+
+
 def list_manifest(
     study: Study, bundle: Bundle, ranked: pd.DataFrame, steps: list[FunnelStep], as_of: datetime | None, frame: Frame
 ) -> dict[str, Any]:
@@ -285,5 +292,6 @@ def list_manifest(
             "Propensity is not uplift: some at the top would buy without being contacted.",
             "An outcome counts only once the list has matured; before, those who have not bought are undecided.",
             *([_BY_PROFIT] if by_profit else []),
+            *_left_out(study, bundle),
         ],
     }

@@ -20,7 +20,7 @@ DESIGN = {
     "report.html",
     "bundle",
 }
-BESIDES = {"calibration_by_cutoff.json", "features.json", "study.yaml", "tracking.json", "figures"} | {
+BESIDES = {"calibration_by_cutoff.json", "horizons.json", "features.json", "study.yaml", "tracking.json", "figures"} | {
     f"{name}.json"
     for name in ("segments", "stages", "qualification", "pyramid", "scorecard", "swap_sets", "avatars", "profit")
 }
@@ -34,7 +34,8 @@ CONTRIBUTIONS = [*(f"contribution_{i}" for i in range(1, 6)), "contribution_othe
 LIST = [
     "rank", "customer_id", "as_of", "probability", "probability_low", "probability_high", "percentile", "decile",
     "grade", "points", "base_points", "scorecard_points", "buying_stage", "segment", *REASONS, *CONTRIBUTIONS,
-    "control", "model_name", "model_version", "qualification", "not_qualified_by",
+    "control", "model_name", "model_version", "probability_30d", "probability_60d",  # too few bought within 7d
+    "qualification", "not_qualified_by",
     "barrier", "approach", "channel", "tier_profit", "tier_potential",
     "expected_value", "expected_profit", "contact",
 ]  # fmt: skip

@@ -111,3 +111,18 @@ def test_what_is_judged_on_test_knows_of_no_purchase_from_the_test_cutoff_on(sim
 
     assert judged_hazard(study, test) == before
     assert judged_hazard(study, late) != knowing  # the change would be seen by who looked
+
+
+def test_the_list_says_which_horizon_it_has_no_probability_for(propensity, runs, simulated_market, tmp_path):
+    # Hardly anybody buys within the first hour after a cutoff.
+    spec = YAML(typ="safe").load((runs["one"] / "study.yaml").read_text(encoding="utf-8"))
+    spec["outcome"]["horizons"] = ["1h", "15d"]
+    (tmp_path / "study.yaml").write_text(json.dumps(spec, default=str), encoding="utf-8")
+    answer = propensity("train", tmp_path / "study.yaml", "--out", tmp_path / "runs", "--no-track", "--json")
+    assert answer.code == 0, answer.err
+    listing = json.loads((Path(answer.json["folder"]) / "manifest.json").read_text(encoding="utf-8"))["list"]
+    assert "No probability within 1h: too few buyers were known since the horizon before." in listing["notes"]
+    assert [c for c in listing["columns"] if c.startswith("probability_") and c[12].isdigit()] == [
+        "probability_15d",
+        "probability_30d",
+    ]
