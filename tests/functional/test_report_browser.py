@@ -103,7 +103,7 @@ def test_the_report_opens_from_disk_with_every_reason_and_no_complaint(browse, t
     for person in SAMPLE["prospects"]:
         assert person["customer_id"] in opened.stdout
         assert all(reason["text"] in opened.stdout for reason in person["reasons"])
-    assert opened.stdout.count('<svg class="chart"') == 16
+    assert opened.stdout.count('<svg class="chart"') == 17
 
 
 def test_text_from_data_runs_nothing(browse, tmp_path):
