@@ -1,6 +1,6 @@
 """How far models get on a simulated market, whose true probabilities are known.
 
-    python -m benchmarks.market [--customers 50000] [--models scorecard lightgbm] [--turns PERIOD]
+    python -m benchmarks.market [--customers 50000] [--models scorecard lightgbm] [--seed 7] [--turns PERIOD]
 
 Simulates a market, trains the demo study on it, and prints for each model the share of the distance from an AUC of
 0.5 to the AUC of the true probability, both on the study's test rows; and how often the true probability lies in the
@@ -25,12 +25,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--customers", type=int, default=50_000)
     parser.add_argument("--models", nargs="+", default=["scorecard", "lightgbm"])
+    parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--turns", type=int, default=None, help="the period in which a cheap competitor enters")
     arguments = parser.parse_args()
     customers = arguments.customers
     with tempfile.TemporaryDirectory() as temporary:
         work = Path(temporary)
-        simulate(work / "market", customers=customers, seed=7, turns=arguments.turns)
+        simulate(work / "market", customers=customers, seed=arguments.seed, turns=arguments.turns)
         study = pp.load_study(ROOT / "configs" / "demo.yaml")
         data = study.data.model_copy(update={"source": str(work / "market")})
         study = study.model_copy(update={"data": data}).with_models(*arguments.models)

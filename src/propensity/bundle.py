@@ -37,12 +37,12 @@ from propensity.rules.scorecard import Scorecard, indicator_points
 from propensity.rules.segments import OTHER, first_match
 from propensity.rules.stages import StageRules, buying_stage
 
-FORMAT_VERSION = 4
+FORMAT_VERSION = 5
 LEVEL = 0.9
 """Level of the interval of each prospect's probability."""
 QUANTILE = 1.6448536269514722
 """Half the interval's width in standard errors: the standard normal's quantile at 0.95."""
-_ERROR_RATIO = 3.2
+ERROR_RATIO = 3.2
 """Squared error of a model's log-odds, as a multiple of what the drawing of customers alone explains.
 
 Shrinkage and the number of rounds, chosen on held-out rows, trade squared bias against variance, so that both shrink
@@ -75,6 +75,9 @@ class Bundle:
         The same procedure without one group of customers each.
     spread : float
         What the drawing of customers adds to the variance of the calibrated log-odds, on average over matured rows.
+    misfit : float
+        The least variance of the true log-odds around the model's, as LightGBM beside it tells; 0 where it is LightGBM
+        itself, or the study has none.
     points : PointsSpec
         The scale of points.
     scorecard : Scorecard or None
@@ -97,6 +100,7 @@ class Bundle:
     folds: tuple[BinaryModel, ...]
     spread: float
     points: PointsSpec
+    misfit: float = 0.0
     step: Step = field(default_factory=PlattStep)
     prior: Prior = field(default_factory=Prior)
     shift: float = 0.0
@@ -139,15 +143,17 @@ class Bundle:
 
         The delete-a-group jackknife over customers (doi:10.2307/2669771) gives the part of the drawing. By itself it
         hardly tells which prospects are missed by most, so that a prospect's own value is averaged with that of all
-        (`spread`), and never counts as less. Bias comes as a multiple of it; the delta method adds the calibration.
-        Change over time is not in it.
+        (`spread`), and never counts as less. Bias comes as a multiple of it. Where LightGBM was fitted beside another
+        model, drawing and bias together are never less than `misfit`. The delta method adds the calibration. Change
+        over time is not in it.
         """
         X = X[self.plan.names]
         raw = self.model.decision_function(X)
         covariance = self.calibrator.covariance_
         variance = covariance[0, 0] * raw**2 + 2 * covariance[0, 1] * raw + covariance[1, 1]
         own = drawing_variance(self.folds, self.calibrator, X)
-        variance = variance + _ERROR_RATIO * np.maximum(self.spread, (self.spread + own) / 2)
+        error = ERROR_RATIO * np.maximum(self.spread, (self.spread + own) / 2)
+        variance = variance + np.maximum(error, self.misfit)
         return np.asarray(np.sqrt(np.maximum(variance, 0.0)), dtype=np.float64)
 
     def interval(self, X: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -187,7 +193,7 @@ class Bundle:
         if len(self.folds) > 1:
             logs = (self.calibrator.transform(model.decision_function(X)) for model in self.folds)
             totals = np.array([(weight * expit(self.step.transform(z) + self.shift)).sum() for z in logs])
-            variance += _ERROR_RATIO * (len(totals) - 1) * float(totals.var())
+            variance += ERROR_RATIO * (len(totals) - 1) * float(totals.var())
         return float(np.sqrt(max(variance, 0.0)))
 
     def to_points(self, log_odds: Floats) -> Floats:
@@ -267,6 +273,7 @@ def _to_files(bundle: Bundle) -> dict[str, str]:
             {
                 **bundle.calibrator.to_dict(),
                 "spread": bundle.spread,
+                "misfit": bundle.misfit,
                 "step": bundle.step.to_dict(),
                 "prior": bundle.prior.to_dict(),
             }
@@ -318,6 +325,7 @@ def load_bundle(folder: str | Path) -> Bundle:
             prior=Prior(**calibration["prior"]),
             folds=tuple(load_model(kind, _below(files, f"folds/{k}/")) for k in range(head["folds"])),
             spread=float(calibration["spread"]),
+            misfit=float(calibration["misfit"]),
             points=PointsSpec.model_validate(rules["points"]),
             scorecard=Scorecard.model_validate(rules["scorecard"]) if rules["scorecard"] else None,
             stages=StageRules.model_validate(rules["stages"]) if rules["stages"] else None,

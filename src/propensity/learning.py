@@ -13,8 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from scipy.special import expit
+from sklearn.linear_model import LogisticRegression
 
-from propensity.bundle import drawing_variance
+from propensity.bundle import ERROR_RATIO, drawing_variance
 from propensity.config import Study
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
@@ -50,6 +51,8 @@ _SPREAD_ROWS = 10_000
 """Rows that the average uncertainty of a model is taken from."""
 _ENOUGH_POSITIVES = 100
 """Positives from which the latest cutoff alone calibrates the deployed model."""
+_WEAK = 100.0
+"""Inverse strength of a ridge that only keeps two columns that say the same apart."""
 _WEIGHTED = ("logistic", "lightgbm")
 """Models whose older rows may count less; a blend takes over those of its parts."""
 _HALF_LIVES = (1 / 2, 1 / 6)
@@ -302,6 +305,8 @@ class Refit:
         Those models, each without one group of customers.
     spread : float
         What the drawing of customers adds to the variance of the calibrated log-odds, on average over those rows.
+    misfit : float
+        The variance of the true log-odds around the model's as far as LightGBM, fitted beside it, tells; 0 without.
     rows : Frame
         All rows that were fitted on.
     held_out : ndarray of shape (n,)
@@ -315,6 +320,7 @@ class Refit:
     step: Step
     folds: tuple[BinaryModel, ...]
     spread: float
+    misfit: float
     rows: Frame
     held_out: Floats
     latest: npt.NDArray[np.bool_]
@@ -366,8 +372,25 @@ def refit(
         calibrator = PlattCalibrator().fit(raw[latest], rows.labels[latest])
         step = fit_step(learnt.chosen[name].method, calibrator.transform(raw[latest]), rows.labels[latest])
         spread = float(drawing_variance(held_out, calibrator, sample).mean())
-        refits[name] = Refit(model, calibrator, step, tuple(held_out), spread, rows, raw, latest)
+        refits[name] = Refit(model, calibrator, step, tuple(held_out), spread, 0.0, rows, raw, latest)
+    if "lightgbm" in refits:
+        trees = refits["lightgbm"]
+        others = {name: fitted for name, fitted in refits.items() if name != "lightgbm"}
+        refits |= {name: replace(fitted, misfit=_misfit(fitted, trees)) for name, fitted in others.items()}
     return refits
+
+
+def _misfit(fitted: Refit, trees: Refit) -> float:
+    """How far the true log-odds lie from a model's, as a variance: what LightGBM sees beyond it, and its own error.
+
+    What it sees beyond is the variance of the step from the model's calibrated log-odds to the best mixture of both on
+    rows that neither had seen. A scorecard is drawn with hardly any error, and may be far from the truth all the same.
+    """
+    seen, labels = fitted.latest, fitted.rows.labels[fitted.latest]
+    own, other = (part.calibrator.transform(part.held_out[seen]) for part in (fitted, trees))
+    both = np.column_stack([own, other])
+    mixed = LogisticRegression(C=_WEAK).fit(both, labels).decision_function(both)
+    return float(np.var(mixed - own)) + ERROR_RATIO * trees.spread
 
 
 def _fit_together(

@@ -165,7 +165,9 @@ def train_study(
     labelled = [samples.train, samples.validation, None if study.is_snapshot else samples.test]
     matured = [frame for frame in labelled if frame is not None]
     name = evaluation.selected
-    deployed = refit(recipe, [name], learnt, matured, progress=progress)[name]
+    # LightGBM beside it tells how far another model may be from the truth.
+    beside = [other for other in recipe.names if other in (name, "lightgbm")]
+    deployed = refit(recipe, beside, learnt, matured, progress=progress)[name]
     calibrator, prior = learnt.chosen[name], deployed.prior(priors[name])
     calibration = {"method": calibrator.method, "reason": calibrator.reason, "compared": calibrator.compared}
     bundle = Bundle(
@@ -176,6 +178,7 @@ def train_study(
         prior=prior,
         folds=deployed.folds,
         spread=deployed.spread,
+        misfit=deployed.misfit,
         points=study.points,
         scorecard=scorecard,
         stages=stages,

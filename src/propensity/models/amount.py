@@ -7,7 +7,6 @@ buyers alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -20,7 +19,7 @@ import pandas as pd
 from propensity.errors import BundleError
 from propensity.models.base import column_positions
 from propensity.models.folding import Folds, Rows, clustered_error, mean_over_folds
-from propensity.models.gbm import plain_names
+from propensity.models.gbm import plain_names, read_tree_files, tree_files
 
 FEW_CUSTOMERS = 100
 """Buyers below which the mean is taken without looking for more."""
@@ -110,8 +109,7 @@ class AmountModel:
             "columns": list(self.columns),
             "level": self.level,
         }
-        files = {"amount.json": json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False) + "\n"}
-        return files if self.trees is None else files | {"trees.txt": self.trees}
+        return tree_files("amount", head, self.trees)
 
     @classmethod
     def from_files(cls, files: Mapping[str, str]) -> AmountModel:
@@ -122,15 +120,11 @@ class AmountModel:
         BundleError
             When a file is damaged.
         """
-        trees = files.get("trees.txt")
         try:
-            head = json.loads(files["amount.json"])
-            model = cls(**{**head, "columns": tuple(head["columns"])}, trees=trees)
-            if trees is not None:
-                lgb.Booster(model_str=trees)
-        except (KeyError, TypeError, ValueError, lgb.basic.LightGBMError) as damage:
+            head, trees = read_tree_files("amount", files)
+            return cls(**{**head, "columns": tuple(head["columns"])}, trees=trees)
+        except (KeyError, TypeError, ValueError) as damage:
             raise BundleError(f"amount: the model is damaged ({damage}). Write the bundle again.") from None
-        return model
 
 
 def gamma_loss(amount: Floats, expected: Floats) -> Floats:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -271,6 +272,29 @@ class LightGBMModel(BinaryModel):
             if booster.feature_name() != expected:
                 raise BundleError(f"model: the columns of {name} differ from those of {self.kind}.json.")
             self.boosters_.append(booster)
+
+
+def tree_files(name: str, head: Mapping[str, Any], trees: str | None) -> dict[str, str]:
+    """Write a model of some facts and, perhaps, trees as text files: ``<name>.json`` and ``trees.txt``."""
+    files = {f"{name}.json": json.dumps(dict(head), indent=1, allow_nan=False, ensure_ascii=False) + "\n"}
+    return files if trees is None else files | {"trees.txt": trees}
+
+
+def read_tree_files(name: str, files: Mapping[str, str]) -> tuple[dict[str, Any], str | None]:
+    """Read the facts and the trees that `tree_files` wrote; they are checked to be whole.
+
+    Raises
+    ------
+    KeyError, ValueError
+        When a file is missing or damaged.
+    """
+    head, trees = json.loads(files[f"{name}.json"]), files.get("trees.txt")
+    if trees is not None:
+        try:
+            lgb.Booster(model_str=trees)
+        except lgb.basic.LightGBMError as damage:
+            raise ValueError(f"trees.txt: {damage}") from damage
+    return head, trees
 
 
 def plain_names(names: Sequence[str]) -> list[str]:

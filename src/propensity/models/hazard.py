@@ -7,7 +7,6 @@ features may add. Reference: Singer and Willett, 1993, doi:10.3102/1076998601800
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +18,7 @@ import numpy.typing as npt
 from propensity.errors import BundleError
 from propensity.models.calibration import PlattCalibrator
 from propensity.models.folding import Folds, mean_with_error
-from propensity.models.gbm import plain_names
+from propensity.models.gbm import plain_names, read_tree_files, tree_files
 
 FEW_BUYERS = 20
 """Buyers in an interval below which it has no hazard of its own, and is one with the next."""
@@ -102,8 +101,7 @@ class HazardModel:
             "columns": list(self.columns),
             "text": self.text,
         }
-        files = {"hazard.json": json.dumps(head, indent=1, allow_nan=False, ensure_ascii=False) + "\n"}
-        return files if self.trees is None else files | {"trees.txt": self.trees}
+        return tree_files("hazard", head, self.trees)
 
     @classmethod
     def from_files(cls, files: Mapping[str, str]) -> HazardModel:
@@ -114,11 +112,8 @@ class HazardModel:
         BundleError
             When a file is damaged.
         """
-        trees = files.get("trees.txt")
         try:
-            head = json.loads(files["hazard.json"])
-            if trees is not None:
-                lgb.Booster(model_str=trees)
+            head, trees = read_tree_files("hazard", files)
             return cls(
                 horizons=tuple(head["horizons"]),
                 main=int(head["main"]),
@@ -127,7 +122,7 @@ class HazardModel:
                 trees=trees,
                 text=head["text"],
             )
-        except (KeyError, TypeError, ValueError, lgb.basic.LightGBMError) as damage:
+        except (KeyError, TypeError, ValueError) as damage:
             raise BundleError(f"horizons: the model is damaged ({damage}). Write the bundle again.") from None
 
 
