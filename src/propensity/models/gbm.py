@@ -139,10 +139,13 @@ class LightGBMModel(BinaryModel):
         dataset = self.dataset(X, y, weight)
         dataset.construct()
         cores = os.cpu_count() or 1
+        # Seeds that a full round of cores leaves over share the cores among them.
+        over = self.seeds % cores
+        several = cores // over if over and len(y) >= _ROWS_FOR_THREADS else 1
 
         def train(offset: int) -> str:
             parameters = self.parameters(float(weight @ y), len(y), offset=offset)
-            parameters["num_threads"] = self.threads or max(1, cores // self.seeds)
+            parameters["num_threads"] = self.threads or (1 if offset < self.seeds - over else several)
             return str(lgb.train(parameters, dataset, num_boost_round=self.rounds).model_to_string())
 
         # A thread for each seed wastes less than threads that wait for each other inside one tree.

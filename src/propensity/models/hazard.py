@@ -2,7 +2,7 @@
 
 Time after the cutoff is cut at the horizons. Of those who have not bought before an interval, a share buys in it (the
 hazard): a logistic function of the model's log-odds with a slope and a level for each interval, to which trees on the
-features may add. Reference: Singer and Willett, 1993, doi:10.3102/10769986018002155.
+features and those log-odds may add. Reference: Singer and Willett, 1993, doi:10.3102/10769986018002155.
 """
 
 from __future__ import annotations
@@ -25,7 +25,8 @@ FEW_BUYERS = 20
 MAX_ROUNDS = 100
 MOST_PERIODS = 500_000
 """Rows and intervals that trees are learnt from: the first ones, which bounds memory and time."""
-_INTERVAL = "interval"
+_BESIDE = ("log_odds", "interval")
+"""What trees read beside the features."""
 
 Floats = npt.NDArray[np.float64]
 Float32 = npt.NDArray[np.float32]
@@ -65,7 +66,8 @@ class HazardModel:
         if self.trees is not None:
             booster = lgb.Booster(model_str=self.trees)
             for k in range(out.shape[1]):
-                out[:, k] += booster.predict(_with_interval(X, k), raw_score=True, num_threads=1)
+                interval = np.full(len(X), k)
+                out[:, k] += booster.predict(_block(X, log_odds, interval), raw_score=True, num_threads=1)
         return out
 
     def probabilities(self, log_odds: Floats, probability: Floats, X: Float32) -> Floats:
@@ -210,7 +212,7 @@ def fit_hazard(
     row, interval = (place[:MOST_PERIODS] for place in np.nonzero(entered))
     start = plain.hazard_log_odds(log_odds, X)[row, interval]
     y = bought[row, interval].astype(np.float64)
-    block = np.column_stack([X[row], interval.astype(np.float32)])
+    block = _block(X[row], log_odds[row], interval)
     held_out, rounds = _held_out_trees(block, start, y, row, folds, columns=columns, categorical=categorical, seed=seed)
     gain, error, figures = 0.0, 0.0, "no number of them lowered held-out log loss"
     if rounds:
@@ -225,8 +227,9 @@ def fit_hazard(
     return HazardModel(tuple(horizons), main, calibrators, tuple(columns), booster.model_to_string(), text)
 
 
-def _with_interval(X: Float32, k: int) -> Float32:
-    return np.column_stack([X, np.full(len(X), k, dtype=np.float32)])
+def _block(X: Float32, log_odds: Floats, interval: npt.NDArray[np.intp]) -> Float32:
+    """What trees read: the features, the model's log-odds and the interval."""
+    return np.column_stack([X, log_odds.astype(np.float32), interval.astype(np.float32)])
 
 
 def _held_out_trees(
@@ -295,7 +298,7 @@ def _boost(
         "num_leaves": 6,
         "learning_rate": 0.06,
         # Who is sooner shows where a feature and the interval meet: with few columns, a part of them seldom holds both.
-        "feature_fraction": 0.5 if block.shape[1] > 20 else 1.0,
+        "feature_fraction": 0.5 if block.shape[1] > 21 else 1.0,
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
         "min_data_in_leaf": 50,
@@ -314,7 +317,7 @@ def _boost(
         block,
         label=y,
         init_score=start,
-        feature_name=plain_names([*columns, _INTERVAL]),
+        feature_name=plain_names([*columns, *_BESIDE]),
         categorical_feature=list(categorical),
         params=parameters,
     )
