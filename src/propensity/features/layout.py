@@ -1,18 +1,12 @@
 """What the kernel is handed, and what it holds: the names and shapes of its arrays."""
 
-from hashlib import sha256
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 import numpy.typing as npt
 
-if not numba.config.CACHE_DIR:
-    # Numba's cache is a pickle: it stays in the user's cache, away from every artifact. And it looks for changes in the
-    # file of a function only, not in those of what the function calls: hence a folder for each state of these files.
-    _state = sha256(b"".join(file.read_bytes() for file in sorted(Path(__file__).parent.glob("*.py")))).hexdigest()[:16]
-    numba.config.CACHE_DIR = str(Path.home() / ".cache" / "propensity" / "numba" / _state)
+import propensity.compiled  # noqa: F401
 
 Ints = npt.NDArray[np.int64]
 Numbers = npt.NDArray[np.int32]

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import lightgbm as lgb
 import numpy as np
 
 from propensity.errors import BundleError
 from propensity.models.base import BinaryModel, Float32, Float64, column_positions
+
+if TYPE_CHECKING:
+    from propensity.models.tree_shap import TreeShap
+
+logger = logging.getLogger(__name__)
 
 _ADDITIVITY = 1e-9
 _DRAWS = ("bagging_seed", "feature_fraction_seed", "extra_seed", "objective_seed")
@@ -244,11 +250,16 @@ class LightGBMModel(BinaryModel):
         return total / len(self.boosters_)
 
     def _contributions(self, X: Float32) -> tuple[Float64, float]:
-        total = np.zeros((len(X), self.n_features_in_ + 1))
-        for booster in self.boosters_:
-            total += booster.predict(X, pred_contrib=True, num_threads=self._threads(len(X)))
-        total /= len(self.boosters_)
-        phi, base = total[:, :-1], float(total[0, -1])
+        threads = self._threads(len(X)) or os.cpu_count() or 1
+        shap = self._tree_shap()
+        if shap is not None:
+            phi, base = shap(X, threads=threads), shap.base
+        else:
+            total = np.zeros((len(X), self.n_features_in_ + 1))
+            for booster in self.boosters_:
+                total += booster.predict(X, pred_contrib=True, num_threads=threads)
+            total /= len(self.boosters_)
+            phi, base = total[:, :-1], float(total[0, -1])
         log_odds = self._log_odds(X)
         error = np.abs(base + phi.sum(axis=1) - log_odds)
         if (error > _ADDITIVITY * np.maximum(1.0, np.abs(log_odds))).any():
@@ -257,6 +268,21 @@ class LightGBMModel(BinaryModel):
                 "The booster and its explanation do not belong together."
             )
         return phi, base
+
+    def _tree_shap(self) -> TreeShap | None:
+        """Return what explains these boosters, made once; None where LightGBM itself must."""
+        from propensity.models.tree_shap import TreeShap, UnsupportedTreesError  # numba is imported where it is needed
+
+        key = tuple(id(booster) for booster in self.boosters_)
+        known: tuple[tuple[int, ...], TreeShap | None] | None = getattr(self, "_explainer", None)
+        if known is None or known[0] != key:
+            try:
+                known = key, TreeShap([booster.model_to_string() for booster in self.boosters_], self.n_features_in_)
+            except UnsupportedTreesError as reason:
+                logger.warning("lightgbm: contributions come from LightGBM itself, many times slower: %s.", reason)
+                known = key, None
+            self._explainer = known
+        return known[1]
 
     def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
         texts = {
