@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from propensity.explain.reasons import reason_text, scorecard_reasons, top_reasons
+from propensity.explain.reasons import reason_text, scorecard_reasons, top_reasons, usual_text
 
 
 def entry(name: str, phrase: str, unit: str = "count", **more: Any) -> dict[str, Any]:
@@ -169,3 +169,44 @@ def test_the_scorecard_gives_its_strongest_indicators_first() -> None:
     assert [line["indicator"] for line in scorecard_reasons(row)] == ["Quote recency", "Debt", "Region"]
     assert scorecard_reasons(row, count=1) == [{"indicator": "Quote recency", "points": 40.0}]
     assert sum(line["points"] for line in scorecard_reasons(row)) == row.sum()
+
+
+def test_features_that_move_together_are_one_reason_with_their_points_together() -> None:
+    views = [
+        entry(f"events_view_{days}d", f"{{value}} views in the last {days} days", family="events_view_7d")
+        for days in (7, 30, 90)
+    ]
+    catalogue = [views[0], CATALOGUE[2], *views[1:], {**CATALOGUE[3], "family": "events_view_7d"}]
+    X = pd.DataFrame([[1.0, 50.0, 4.0, 9.0, 0.0]] * 2, columns=[one["name"] for one in catalogue])
+    # The second row's views speak against, though the strongest single one speaks for.
+    points = np.array([[2.0, 4.0, 3.0, -1.0, 10.0], [5.0, 0.5, -4.0, -3.0, 10.0]])
+    reasons = top_reasons(points, X, catalogue, count=2)
+    assert reasons.loc[0].tolist() == ["4 views in the last 30 days", "income 50", 4.0, 4.0, 10.0]
+    assert reasons.loc[1].tolist() == ["4 views in the last 30 days", "income 50", -2.0, 0.5, 10.0]
+
+
+@pytest.mark.parametrize(
+    ("value", "more", "told"),
+    [
+        (4, {"typical": 0.0}, "4 views in the last 30 days (usually 0)"),
+        (0, {"typical": 0.0}, "0 views in the last 30 days (as usual)"),
+        (4, {"typical": 2.0, "missing_share": 0.6}, "4 views in the last 30 days (usually none)"),
+        (4, {}, "4 views in the last 30 days"),
+    ],
+)
+def test_what_is_usual_stands_behind_a_reason(value: float, more: dict[str, Any], told: str) -> None:
+    catalogue = [entry("events_view_30d", "{value} views in the last 30 days", **more)]
+    reasons = top_reasons(np.array([[1.0]]), pd.DataFrame({"events_view_30d": [value]}), catalogue, count=1)
+    assert reasons["reason_1"].tolist() == [told]
+
+
+def test_what_is_usual_of_categories_flags_and_attributes_that_few_give() -> None:
+    region = {**CATALOGUE[1], "typical": "north"}
+    assert [usual_text(value, region) for value in (0.0, 1.0, np.nan)] == [
+        " (as usual)",
+        " (usually north)",
+        " (usually north)",
+    ]
+    flag = entry("is_student", "student: {value}", "value", kind="boolean", typical=0.0)
+    assert [usual_text(value, flag) for value in (0.0, 1.0)] == [" (as usual)", " (usually no)"]
+    assert usual_text(3.0, {**CATALOGUE[2], "typical": 5.0, "missing_share": 0.9}) == " (usually not given)"

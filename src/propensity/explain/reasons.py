@@ -1,7 +1,9 @@
 """Reasons: the contributions that weigh most, in words an analyst understands.
 
 A contribution is signed and in points. The named ones and `contribution_other` add up to the row's sum, so
-that a list's points can be checked by hand. Sensitive features count, but are never named.
+that a list's points can be checked by hand. Features of one family (they move together) are one reason: its points
+are theirs together, its words those of the strongest that points the same way. Sensitive features count, but are never
+named.
 """
 
 import re
@@ -43,7 +45,7 @@ def top_reasons(
         The feature values: numbers, and codes of categories; NaN where missing.
     catalogue : sequence of mapping, of length p
         What each column is, in the same order: ``name``, ``phrase``, ``unit``, ``kind``, ``categories``,
-        ``sensitive``.
+        ``sensitive``, and where known ``family``, ``typical`` and ``missing_share``: what is usual is told beside.
     count : int, default=5
         How many reasons a row gets.
     prefer : {"absolute", "positive"}, default="absolute"
@@ -68,12 +70,16 @@ def top_reasons(
     """
     points = np.asarray(points, dtype=np.float64)
     _check_shapes(points, X, catalogue, count=count)
-    named = np.array([not entry.get("sensitive", False) for entry in catalogue], dtype=np.bool_)
+    members = _families(catalogue)
+    named = np.array([not catalogue[own[0]].get("sensitive", False) for own in members], dtype=np.bool_)
+    order, starts = np.concatenate(members), np.cumsum([0, *map(len, members[:-1])])
     chosen, contributions = np.zeros((len(X), count), dtype=np.int64), np.zeros((len(X), count))
     other = np.zeros(len(X))
     for start in range(0, len(X), _BLOCK):
         rows = slice(start, start + _BLOCK)
-        chosen[rows], contributions[rows], other[rows] = _strongest(points[rows], named, count=count, prefer=prefer)
+        together = np.add.reduceat(points[rows][:, order], starts, axis=1)
+        family, contributions[rows], other[rows] = _strongest(together, named, count=count, prefer=prefer)
+        chosen[rows] = _speakers(points[rows], family, contributions[rows], members)
     texts = _texts(chosen, contributions != 0, X, catalogue)
     # As objects: a text column of pandas' own would turn None into NaN.
     columns: dict[str, Any] = {
@@ -81,6 +87,27 @@ def top_reasons(
     }
     columns |= {f"contribution_{i + 1}": contributions[:, i] for i in range(count)}
     return pd.DataFrame({**columns, "contribution_other": other}, index=X.index)
+
+
+def _families(catalogue: Sequence[Mapping[str, Any]]) -> list[Array]:
+    """The columns of each family, in the order of their first ones; what names no family is its own."""
+    found: dict[str, list[int]] = {}
+    for i, entry in enumerate(catalogue):
+        alone = entry.get("sensitive", False) or not entry.get("family")
+        found.setdefault(str(entry["name"] if alone else entry["family"]), []).append(i)
+    return [np.array(own) for own in found.values()]
+
+
+def _speakers(points: Array, family: Array, contributions: Array, members: Sequence[Array]) -> Array:
+    """The column that speaks for each chosen family, (rows, count): the strongest in the direction of their sum."""
+    column = np.array([own[0] for own in members])[family]
+    for f, own in enumerate(members):
+        if len(own) > 1:
+            rows, places = np.nonzero(family == f)
+            if len(rows):
+                signed = points[np.ix_(rows, own)] * np.sign(contributions[rows, places])[:, None]
+                column[rows, places] = own[np.argmax(signed, axis=1)]
+    return column
 
 
 def scorecard_reasons(points: "pd.Series[float]", *, count: int | None = None) -> list[dict[str, Any]]:
@@ -134,6 +161,38 @@ def reason_text(value: float, entry: Mapping[str, Any]) -> str:
         return phrase if phrase.startswith("as many") else f"{phrase}: {text}"
     told = phrase.replace("{value}", text, 1)
     return _agree(told) if text == "1" and entry.get("unit") in _COUNTED else told
+
+
+def usual_text(value: float, entry: Mapping[str, Any]) -> str:
+    """What is usual on train, to stand behind a reason: the middle value, or the most frequent category.
+
+    Parameters
+    ----------
+    value : float
+        The value, or a category's code; NaN where missing.
+    entry : mapping
+        The feature's entry in the catalogue; without ``typical`` nothing is known, and nothing told.
+
+    Examples
+    --------
+    >>> entry = {"name": "recency_days_view", "phrase": "{value} days since the last view", "unit": "days",
+    ...          "kind": "number", "source": "events", "typical": 12.0, "missing_share": 0.25}
+    >>> usual_text(1, entry), usual_text(12, entry), usual_text(1, {**entry, "missing_share": 0.75})
+    (' (usually 12)', ' (as usual)', ' (usually none)')
+    """
+    typical = entry.get("typical")
+    if typical is None:
+        return ""
+    if float(entry.get("missing_share") or 0.0) > 0.5:
+        usual = "not given" if entry.get("source", "customers") == "customers" else "none"
+        return " (as usual)" if np.isnan(value) else f" (usually {usual})"
+    if entry.get("kind") == "boolean":
+        usual = "yes" if typical else "no"
+        same = not np.isnan(value) and bool(value) == bool(typical)
+    else:
+        usual = typical if isinstance(typical, str) else _formatted(float(typical) + 0.0, entry)
+        same = not np.isnan(value) and _formatted(value + 0.0, entry) == usual
+    return " (as usual)" if same else f" (usually {usual})"
 
 
 def _flag(phrase: str, *, is_set: bool) -> str:
@@ -196,7 +255,8 @@ def _texts(chosen: Array, used: Array, X: pd.DataFrame, catalogue: Sequence[Mapp
         if places.size:
             column = X.iloc[:, position].to_numpy(dtype=np.float64, na_value=np.nan)
             values, which = np.unique(_rounded(column[places // chosen.shape[1]], entry), return_inverse=True)
-            texts[places] = np.array([reason_text(float(value), entry) for value in values], dtype=object)[which]
+            told = [reason_text(float(value), entry) + usual_text(float(value), entry) for value in values]
+            texts[places] = np.array(told, dtype=object)[which]
     return texts.reshape(chosen.shape)
 
 

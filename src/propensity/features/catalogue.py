@@ -38,6 +38,8 @@ class Feature:
         What is usual on train: the median, or the most frequent category.
     missing_share : float
         Share of train rows without a value, 0 to 1.
+    family : str
+        The first of the features that move together with it on train: a reason speaks for all of them.
     """
 
     name: str
@@ -53,6 +55,7 @@ class Feature:
     sensitive: bool = False
     typical: float | str | None = None
     missing_share: float = 0.0
+    family: str = ""
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON, and for rooms that take the catalogue as data."""

@@ -20,6 +20,7 @@ from propensity.errors import DataError
 from propensity.features.behaviour import plan_behaviour
 from propensity.features.catalogue import Feature
 from propensity.features.custom import CustomFunction, CustomPlan, plan_custom
+from propensity.features.families import families
 from propensity.features.profile import ProfilePlan, attributes_of, plan_profile
 from propensity.features.purchases import plan_purchases
 from propensity.features.records import RecordPlan
@@ -169,7 +170,7 @@ def _refuse_same_names(features: Sequence[Feature]) -> None:
 
 
 def keep_informative(plan: FeaturePlan, X: pd.DataFrame, *, always: Sequence[str]) -> FeaturePlan:
-    """The plan without columns that are constant on train (unless named in `always`), with typical values.
+    """The plan without columns that are constant on train (unless named in `always`), with typical values and families.
 
     Parameters
     ----------
@@ -189,4 +190,5 @@ def keep_informative(plan: FeaturePlan, X: pd.DataFrame, *, always: Sequence[str
                 typical = feature.categories[int(np.bincount(known.astype(np.intp)).argmax())]
             share = 1 - len(known) / max(len(column), 1)
             kept.append(replace(feature, typical=typical, missing_share=round(share, 6)))
+    kept = [replace(feature, family=family) for feature, family in zip(kept, families(kept, X), strict=True)]
     return replace(plan, features=tuple(kept))
