@@ -250,7 +250,7 @@ class LightGBMModel(BinaryModel):
         return total / len(self.boosters_)
 
     def _contributions(self, X: Float32) -> tuple[Float64, float]:
-        threads = self._threads(len(X)) or os.cpu_count() or 1
+        threads = self.threads or os.cpu_count() or 1
         shap = self._tree_shap()
         if shap is not None:
             phi, base = shap(X, threads=threads), shap.base

@@ -23,7 +23,7 @@ from propensity.models.gbm import plain_names, read_tree_files, tree_files
 FEW_BUYERS = 20
 """Buyers in an interval below which it has no hazard of its own, and is one with the next."""
 MAX_ROUNDS = 100
-MOST_PERIODS = 500_000
+MOST_PERIODS = 250_000
 """Rows and intervals that trees are learnt from: the first ones, which bounds memory and time."""
 _BESIDE = ("log_odds", "interval")
 """What trees read beside the features."""
