@@ -17,6 +17,7 @@ from propensity.evaluation.curves import calibration_table, gains_curve
 from propensity.evaluation.ranking import rows_at
 from propensity.explain.contributions import contributions, explanation, to_points
 from propensity.explain.figures import shap_figures
+from propensity.explain.importance import importance
 from propensity.explain.reasons import scorecard_reasons
 from propensity.rules.approach import TAGS
 from propensity.scoring import REASONS
@@ -47,8 +48,10 @@ def describe_question(study: Study, product: str) -> str:
     return f"Which target customers who never bought {product} will buy it within {study.outcome.horizon}?"
 
 
-def feature_importance(bundle: Bundle, X: pd.DataFrame, *, seed: int) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
-    """Mean absolute contribution of each feature in points, strongest first, and SHAP's plots of a sample.
+def global_picture(
+    bundle: Bundle, X: pd.DataFrame, *, seed: int
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, bytes]]:
+    """How far features, and kinds of features, move the score, strongest first, and SHAP's plots of a sample.
 
     Parameters
     ----------
@@ -58,34 +61,13 @@ def feature_importance(bundle: Bundle, X: pd.DataFrame, *, seed: int) -> tuple[l
     rng = np.random.default_rng(seed)
     picked = np.sort(rng.choice(len(X), size=min(_SAMPLE, len(X)), replace=False))
     sample = X[bundle.plan.names].iloc[picked].reset_index(drop=True)
-    phi, base = contributions(bundle.model, bundle.calibrator, sample)
-    points, _ = to_points(
-        phi, base, pdo=bundle.points.pdo, reference_points=600.0, reference_odds=bundle.points.reference_odds
+    scale = bundle.points.model_dump()
+    own, *by_fold = (
+        to_points(*contributions(model, bundle.calibrator, sample), **scale)[0]
+        for model in (bundle.model, *bundle.folds)
     )
-    size = np.abs(points).mean(axis=0)
-    rows = [
-        {
-            "feature": feature.name,
-            "description": feature.description,
-            "group": feature.group,
-            "mean_abs_points": float(size[j]),
-            "direction": _direction(sample.iloc[:, j].to_numpy(), points[:, j], feature.kind),
-        }
-        for j, feature in enumerate(bundle.plan.features)
-        if size[j] > 0
-    ]
-    figures = shap_figures(explanation(bundle.model, sample, calibrator=bundle.calibrator), seed=seed)
-    return sorted(rows, key=lambda row: (-row["mean_abs_points"], row["feature"])), figures
-
-
-def _direction(values: np.ndarray[Any, Any], points: np.ndarray[Any, Any], kind: str) -> str | None:
-    """Whether higher values raise (up) or lower (down) the score; mixed where rank correlation is weak."""
-    known = ~np.isnan(values)
-    if kind == "category" or known.sum() < 3 or np.ptp(values[known]) == 0 or np.ptp(points[known]) == 0:
-        return None
-    ranks = pd.DataFrame({"value": values[known], "points": points[known]}).rank()
-    correlation = float(ranks["value"].corr(ranks["points"]))
-    return "up" if correlation > 0.3 else "down" if correlation < -0.3 else "mixed"
+    features, groups = importance(own, by_fold, sample, bundle.plan.catalogue())
+    return features, groups, shap_figures(explanation(bundle.model, sample, calibrator=bundle.calibrator), seed=seed)
 
 
 def curves(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
@@ -164,7 +146,7 @@ def build_report(
         From `propensity.marketing.marketing_tables`.
     """
     evaluation, bundle = training.evaluation, training.bundle
-    importance, figures = feature_importance(bundle, X, seed=study.seed)
+    features, groups, figures = global_picture(bundle, X, seed=study.seed)
     test = len(evaluation.predictions)
     share = study.contact.share(test)
     cutoffs = {
@@ -212,7 +194,8 @@ def build_report(
         "calibration_by_cutoff": cutoff_rows(study, training),
         "curves": curves(evaluation),
         "capacity": {"share": share, "count": rows_at(share, test)},
-        "importance": importance,
+        "importance": features,
+        "importance_by_group": groups,
         "features": [{name: feature[name] for name in _CATALOGUED} for feature in bundle.plan.catalogue()],
         "figures": {
             "shap_summary": _data_uri(figures["shap_summary"]),
