@@ -107,6 +107,7 @@ class _Program:
 
     def __init__(self, column: Mapping[int, int]) -> None:
         self.column = column
+        self.code_column: dict[int, int] = {}
         self.steps: list[tuple[Any, ...]] = []
         self.multipliers: list[npt.NDArray[np.float64]] = []
         self.multiplier_count = 0
@@ -138,6 +139,7 @@ class _Program:
                     nodes,
                     side,
                     self.column[int(tree.feature[node])],
+                    self.code_column.get(int(tree.feature[node]), 0),
                     how,
                     first,
                     size,
@@ -208,6 +210,7 @@ class _Program:
             words = tree.words[tree.boundaries[int(threshold)] : tree.boundaries[int(threshold) + 1]]
             bits = np.unpackbits(words.astype("<u4").view(np.uint8), bitorder="little")
             place = self.bit_count
+            self.code_column.setdefault(int(tree.feature[node]), len(self.code_column))
             self.bits.append(bits)
             self.bit_count += len(bits)
             return kernel.CATEGORY, place, len(bits)
@@ -277,6 +280,7 @@ class TreeShap:
         self._multipliers = np.concatenate([np.zeros((0, 5)), *program.multipliers])
         self._bits = np.concatenate(program.bits)
         self._used = np.array(used, dtype=np.int64)
+        self._coded = np.array(list(program.code_column), dtype=np.int64)
         self._depth = program.depth
 
     def __call__(self, X: Float32, *, threads: int = 1) -> Float64:
@@ -293,6 +297,7 @@ class TreeShap:
                 self._weights,
                 self._bits,
                 self._used,
+                self._coded,
                 self._depth,
                 X[rows],
                 out[rows],

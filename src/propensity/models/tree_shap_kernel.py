@@ -25,6 +25,7 @@ STEP = np.dtype(
         ("nodes", np.int32),  # of the quadrature
         ("side", np.int32),  # of the parent: 0 left, 1 right
         ("column", np.int32),
+        ("code_column", np.int32),  # where the column's values are categories
         ("how", np.int32),
         ("first_bit", np.int32),
         ("bits", np.int32),
@@ -42,15 +43,15 @@ LANES = 256
 """Rows side by side: enough to outweigh what a step costs by itself, few enough for the processor's cache."""
 _NO_CATEGORY = np.uint32(0xFFFFFFFF)
 _MOST_CATEGORIES = 2.0**31
-_TINY = float(np.float32(1e-35))
+_TINY = np.float32(1e-35)
 """LightGBM takes numbers up to this for 0."""
 
 
 @numba.njit(cache=True, nogil=True)
-def explain(steps, multipliers, weights, bits, used, depth, X, out):  # type: ignore[no-untyped-def]
+def explain(steps, multipliers, weights, bits, used, coded, depth, X, out):  # type: ignore[no-untyped-def]
     """Add each row's contributions to `out`, shape (n, features)."""
-    values = np.zeros((len(used), LANES))
-    codes = np.zeros((len(used), LANES), dtype=np.uint32)
+    values = np.zeros((len(used), LANES), dtype=np.float32)
+    codes = np.zeros((len(coded), LANES), dtype=np.uint32)
     contribution = np.zeros((len(used), LANES))
     # Whether a row goes left, and right, at the node of each depth, and went the path's way at the splits on the same
     # feature before. The last stays 1: there was none.
@@ -59,7 +60,7 @@ def explain(steps, multipliers, weights, bits, used, depth, X, out):  # type: ig
     below = np.zeros((depth + 1, 2, weights.shape[1], LANES))
     for start in range(0, len(X), LANES):
         rows = min(LANES, len(X) - start)
-        _read(X, start, rows, used, values, codes)
+        _read(X, start, rows, used, coded, values, codes)
         contribution[:] = 0.0
         for k in range(len(steps)):
             at = steps[k]
@@ -70,7 +71,7 @@ def explain(steps, multipliers, weights, bits, used, depth, X, out):  # type: ig
                         product[0, q, :] = weights[nodes, q]
                 before = goes[at.split_depth, at.split_side]
                 if at.how == CATEGORY:
-                    _decide_category(codes[at.column], bits, at.first_bit, at.bits, before, goes[d])
+                    _decide_category(codes[at.code_column], bits, at.first_bit, at.bits, before, goes[d])
                 else:
                     _decide(values[at.column], at.threshold, at.how, before, goes[d])
                 if inner >= 2:
@@ -86,13 +87,16 @@ def explain(steps, multipliers, weights, bits, used, depth, X, out):  # type: ig
 
 
 @numba.njit(cache=True, nogil=True)
-def _read(X, start, rows, used, values, codes):  # type: ignore[no-untyped-def]
-    """Read a block of rows column by column, numbers as LightGBM takes them, and as category codes."""
+def _read(X, start, rows, used, coded, values, codes):  # type: ignore[no-untyped-def]
+    """Read a block of rows column by column, numbers as LightGBM takes them, and categories as codes."""
     for j in range(len(used)):
         for i in range(rows):
-            value = np.float64(X[start + i, used[j]])
-            values[j, i] = 0.0 if abs(value) <= _TINY else value
+            value = X[start + i, used[j]]
+            values[j, i] = np.float32(0.0) if abs(value) <= _TINY else value
+    for j in range(len(coded)):
+        for i in range(rows):
             # Towards 0, so that -0.5 is category 0; a missing or negative value is none.
+            value = np.float64(X[start + i, coded[j]])
             codes[j, i] = np.uint32(value) if -1.0 < value < _MOST_CATEGORIES else _NO_CATEGORY
 
 
