@@ -16,7 +16,6 @@ import pandas as pd
 
 import propensity as pp
 from benchmarks.quality.tasks import ROOT, samples_of, truth_of
-from propensity.bundle import Bundle
 from propensity.data.simulate import simulate
 from propensity.learning import Recipe, learn, refit
 from propensity.pipelines import load_rules, open_study
@@ -42,16 +41,7 @@ def coverage(customers: int, seed: int, folder: Path) -> list[dict[str, float | 
     truth = truth_of(study, frame.keys)
     rows: list[dict[str, float | str]] = []
     for name in recipe.names:
-        model = fitted[name]
-        bundle = Bundle(
-            plan=samples.plan,
-            model=model.model,
-            calibrator=model.calibrator,
-            folds=model.folds,
-            spread=model.spread,
-            misfit=model.misfit,
-            points=study.points,
-        )
+        bundle = fitted[name].bundle(samples.plan, study.points)
         low, high = bundle.interval(frame.X)
         inside = pd.Series((low <= truth) & (truth <= high))
         rank = np.argsort(np.argsort(-bundle.log_odds(frame.X), kind="stable"))

@@ -15,8 +15,8 @@ import pandas as pd
 from scipy.special import expit
 from sklearn.linear_model import LogisticRegression
 
-from propensity.bundle import ERROR_RATIO, drawing_variance
-from propensity.config import Study
+from propensity.bundle import ERROR_RATIO, Bundle, drawing_variance
+from propensity.config import PointsSpec, Study
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
 from propensity.models import MODEL_NAMES, make_model
@@ -333,6 +333,20 @@ class Refit:
     def prior(self, chosen: Prior) -> Prior:
         """A correction of the base rate from that of this refit's own calibration."""
         return replace(chosen, base_rate=self.base_rate)
+
+    def bundle(self, plan: FeaturePlan, points: PointsSpec, **beside: Any) -> Bundle:
+        """The model with its calibration and uncertainty, and what else a bundle holds."""
+        return Bundle(
+            plan=plan,
+            model=self.model,
+            calibrator=self.calibrator,
+            step=self.step,
+            folds=self.folds,
+            spread=self.spread,
+            misfit=self.misfit,
+            points=points,
+            **beside,
+        )
 
     def score(self, X: pd.DataFrame, *, prior: Prior = LATEST) -> Scored:
         """What the model says of rows, corrected to their base rate as `prior` says."""

@@ -170,16 +170,10 @@ def train_study(
     deployed = refit(recipe, beside, learnt, matured, progress=progress)[name]
     calibrator, prior = learnt.chosen[name], deployed.prior(priors[name])
     calibration = {"method": calibrator.method, "reason": calibrator.reason, "compared": calibrator.compared}
-    bundle = Bundle(
-        plan=samples.plan,
-        model=deployed.model,
-        calibrator=deployed.calibrator,
-        step=deployed.step,
+    bundle = deployed.bundle(
+        samples.plan,
+        study.points,
         prior=prior,
-        folds=deployed.folds,
-        spread=deployed.spread,
-        misfit=deployed.misfit,
-        points=study.points,
         scorecard=scorecard,
         stages=stages,
         segments=study.segments,

@@ -11,7 +11,6 @@ import pytest
 from scipy.special import logit
 
 import propensity as pp
-from propensity.bundle import Bundle
 from propensity.data.simulate import simulate
 from propensity.learning import Recipe, learn, refit
 from propensity.pipelines import labelled_samples, load_rules, named_features
@@ -45,15 +44,7 @@ def test_the_interval_holds_the_true_probability_of_most(tmp_path: Path, name: s
     assert samples.test is not None
     matured = [samples.train, samples.validation]
     fitted = refit(recipe, recipe.names, learnt, matured, progress=lambda _: None)[name]
-    bundle = Bundle(
-        plan=samples.plan,
-        model=fitted.model,
-        calibrator=fitted.calibrator,
-        folds=fitted.folds,
-        spread=fitted.spread,
-        misfit=fitted.misfit,
-        points=study.points,
-    )
+    bundle = fitted.bundle(samples.plan, study.points)
     truth = pd.read_parquet(tmp_path / "market" / "truth.parquet")
     truth["cutoff"] = pd.to_datetime(truth["cutoff"])
     listed = samples.test.keys.merge(truth, on=["customer_id", "cutoff"], validate="1:1")

@@ -273,14 +273,14 @@ class LightGBMModel(BinaryModel):
         """Return what explains these boosters, made once; None where LightGBM itself must."""
         from propensity.models.tree_shap import TreeShap, UnsupportedTreesError  # numba is imported where it is needed
 
-        key = tuple(id(booster) for booster in self.boosters_)
-        known: tuple[tuple[int, ...], TreeShap | None] | None = getattr(self, "_explainer", None)
-        if known is None or known[0] != key:
+        known: tuple[list[lgb.Booster], TreeShap | None] | None = getattr(self, "_explainer", None)
+        if known is None or known[0] is not self.boosters_:
             try:
-                known = key, TreeShap([booster.model_to_string() for booster in self.boosters_], self.n_features_in_)
+                shap = TreeShap([booster.model_to_string() for booster in self.boosters_], self.n_features_in_)
+                known = self.boosters_, shap
             except UnsupportedTreesError as reason:
                 logger.warning("lightgbm: contributions come from LightGBM itself, many times slower: %s.", reason)
-                known = key, None
+                known = self.boosters_, None
             self._explainer = known
         return known[1]
 

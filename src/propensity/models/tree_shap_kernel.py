@@ -74,10 +74,12 @@ def explain(steps, multipliers, weights, bits, used, coded, depth, X, out):  # t
                     _decide_category(codes[at.code_column], bits, at.first_bit, at.bits, before, goes[d])
                 else:
                     _decide(values[at.column], at.threshold, at.how, before, goes[d])
+                for i in range(LANES):
+                    goes[d, 1, i] = before[i] - goes[d, 0, i]
                 if inner >= 2:
-                    _go_left(product, goes[d], multipliers, place, d, nodes)
+                    _go_down(product, goes[d], multipliers, place, d, nodes, 0.0, 1.0)
             elif step == TURN:
-                _go_right(product, goes[d], multipliers, place, d, nodes)
+                _go_down(product, goes[d], multipliers, place, d, nodes, 1.0, -1.0)
             else:
                 own, leaves = contribution[at.column], (at.left_value, at.right_value)
                 _go_up(product, below, own, goes[d], multipliers, place, d, nodes, at.side, inner, leaves)
@@ -115,35 +117,22 @@ def _decide(values, threshold, how, before, goes):  # type: ignore[no-untyped-de
             missing = values[i] == 0.0 or np.isnan(values[i])
             left = how == ZERO_LEFT if missing else values[i] <= threshold
             goes[0, i] = before[i] if left else 0.0
-    for i in range(n):
-        goes[1, i] = before[i] - goes[0, i]
 
 
 @numba.njit(cache=True, nogil=True)
 def _decide_category(codes, bits, first, size, before, goes):  # type: ignore[no-untyped-def]
     """Send rows left whose category is in a node's set."""
-    n = len(codes)
-    for i in range(n):
+    for i in range(len(codes)):
         # Multiplied, not asked: a branch that goes either way costs more.
         goes[0, i] = before[i] * bits[first + codes[i]] if codes[i] < size else 0.0
-    for i in range(n):
-        goes[1, i] = before[i] - goes[0, i]
 
 
 @numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _go_left(product, goes, multipliers, place, d, nodes):  # type: ignore[no-untyped-def]
-    """Multiply the path's product by what the left child adds to it."""
+def _go_down(product, goes, multipliers, place, d, nodes, plus, sign):  # type: ignore[no-untyped-def]
+    """Multiply the path's product by what a child adds to it: m to the left (0, 1), 1 - m to the right (1, -1)."""
     for q in range(nodes):
-        c, u, v = multipliers[place + q, 0], multipliers[place + q, 1], multipliers[place + q, 2]
-        for i in range(product.shape[2]):
-            product[d + 1, q, i] = product[d, q, i] * (c + u * goes[0, i] + v * goes[1, i])
-
-
-@numba.njit(cache=True, nogil=True, fastmath={"contract"})
-def _go_right(product, goes, multipliers, place, d, nodes):  # type: ignore[no-untyped-def]
-    """Multiply the path's product by what the right child adds to it."""
-    for q in range(nodes):
-        c, u, v = 1 - multipliers[place + q, 0], -multipliers[place + q, 1], -multipliers[place + q, 2]
+        p = place + q
+        c, u, v = plus + sign * multipliers[p, 0], sign * multipliers[p, 1], sign * multipliers[p, 2]
         for i in range(product.shape[2]):
             product[d + 1, q, i] = product[d, q, i] * (c + u * goes[0, i] + v * goes[1, i])
 
