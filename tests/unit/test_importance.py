@@ -10,14 +10,17 @@ CATALOGUE = [
     {"name": "views", "description": "views", "group": "behaviour", "kind": "number"},
     {"name": "visits", "description": "visits", "group": "behaviour", "kind": "number"},
     {"name": "region", "description": "region", "group": "demographics", "kind": "category"},
-    {"name": "unused", "description": "unused", "group": "purchase history", "kind": "number"},
+    {"name": "unused", "description": "unused", "group": "behaviour", "kind": "number"},
+    {"name": "bought", "description": "bought", "group": "purchase history", "kind": "number"},
 ]
-POINTS = np.array([[1.0, -1.0, 2.0, 0.0], [3.0, -3.0, -2.0, 0.0], [5.0, 1.0, 2.0, 0.0]])
-X = pd.DataFrame({"views": [0.0, 1.0, 2.0], "visits": [5.0, 9.0, 1.0], "region": [0.0, 1.0, 0.0], "unused": [0.0] * 3})
+POINTS = np.array([[1.0, -1.0, 2.0, 0.0, 0.0], [3.0, -3.0, -2.0, 0.0, 0.0], [5.0, 1.0, 2.0, 0.0, 0.0]])
+X = pd.DataFrame(
+    {"views": [0.0, 1.0, 2.0], "visits": [5.0, 9.0, 1.0], "region": [0.0, 1.0, 0.0], "unused": 0.0, "bought": 0.0}
+)
 
 
 def test_means_intervals_and_directions():
-    moved = np.array([0.5, 0.0, 0.0, 0.0])
+    moved = np.array([0.5, 0.0, 0.0, 0.0, 0.0])
     features, groups = importance(POINTS, [POINTS + moved, POINTS - moved], X, CATALOGUE)
     assert [row["feature"] for row in features] == ["views", "region", "visits"]
     assert [row["direction"] for row in features] == ["up", None, "down"]

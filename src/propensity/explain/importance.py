@@ -1,5 +1,6 @@
 """The global picture: how far each feature, and each kind of feature, moves the score, and how sure that is."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from statistics import NormalDist
 from typing import Any
@@ -36,7 +37,8 @@ def importance(
         ``feature``, ``description``, ``group``, ``mean_abs_points`` with its 90 % interval ``low`` and ``high``, and
         ``direction``: whether more of it raises (up) or lowers (down) the score. What moves nothing is left out.
     groups : list of dict
-        ``group``, ``features``, ``mean_abs_points`` of what the group contributes together, ``low`` and ``high``.
+        ``group``, ``features`` (how many of it move the score), ``mean_abs_points`` of what the group contributes
+        together, ``low`` and ``high``.
 
     Notes
     -----
@@ -55,13 +57,13 @@ def importance(
         for j, entry in enumerate(catalogue)
         if each[j]["mean_abs_points"]
     ]
-    names = sorted({str(entry["group"]) for entry in catalogue})
+    counts = Counter(row["group"] for row in features)
+    names = sorted(counts)
     belongs = np.array([[entry["group"] == name for name in names] for entry in catalogue], dtype=np.float64)
     together = _means(points @ belongs, [own @ belongs for own in by_fold])
     groups = [
-        {"group": name, "features": int(belongs[:, k].sum()), "mean_abs_points": mean, "low": low, "high": high}
-        for k, (name, (mean, low, high)) in enumerate(zip(names, together, strict=True))
-        if mean
+        {"group": name, "features": counts[name], "mean_abs_points": mean, "low": low, "high": high}
+        for name, (mean, low, high) in zip(names, together, strict=True)
     ]
     return (
         sorted(features, key=lambda row: (-row["mean_abs_points"], row["feature"])),
