@@ -26,7 +26,7 @@ from propensity.data.snapshot import SnapshotRows
 from propensity.data.tables import Tables, open_tables
 from propensity.errors import BundleError, ConfigError, DataError, EnvironmentFailedError, InputError
 from propensity.explain.contributions import contributions, to_points
-from propensity.explain.reasons import reason_text, scorecard_reasons
+from propensity.explain.reasons import reason_text, scorecard_reasons, usual
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
 from propensity.features.stored import write_matrix_by_workers
@@ -598,7 +598,7 @@ def _take_apart(bundle: Bundle, row: Frame, customer: str, study: Study, as_of: 
         {
             "reason": [reason_text(value, entry) for value, entry in zip(values, catalogue, strict=True)],
             "points": points[0],
-            "typical": [entry["typical"] for entry in catalogue],
+            "typical": [usual(entry) for entry in catalogue],
             "group": [entry["group"] for entry in catalogue],
             "feature": [entry["name"] for entry in catalogue],
         }

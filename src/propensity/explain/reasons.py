@@ -163,36 +163,52 @@ def reason_text(value: float, entry: Mapping[str, Any]) -> str:
     return _agree(told) if text == "1" and entry.get("unit") in _COUNTED else told
 
 
-def usual_text(value: float, entry: Mapping[str, Any]) -> str:
-    """What is usual on train, to stand behind a reason: the middle value, or the most frequent category.
+def usual(entry: Mapping[str, Any]) -> str | None:
+    """What is usual on train in words: the middle value, the most frequent category, or that most have none.
 
     Parameters
     ----------
-    value : float
-        The value, or a category's code; NaN where missing.
     entry : mapping
-        The feature's entry in the catalogue; without ``typical`` nothing is known, and nothing told.
+        The feature's entry in the catalogue; without ``typical`` nothing is known: None.
 
     Examples
     --------
-    >>> entry = {"name": "recency_days_view", "phrase": "{value} days since the last view", "unit": "days",
-    ...          "kind": "number", "source": "events", "typical": 12.0, "missing_share": 0.25}
-    >>> usual_text(1, entry), usual_text(12, entry), usual_text(1, {**entry, "missing_share": 0.75})
-    (' (usually 12)', ' (as usual)', ' (usually none)')
+    >>> entry = {"name": "recency_days_view", "unit": "days", "kind": "number", "source": "events", "typical": 12.4}
+    >>> usual(entry), usual({**entry, "missing_share": 0.75})
+    ('12', 'none')
     """
     typical = entry.get("typical")
     if typical is None:
-        return ""
-    if float(entry.get("missing_share") or 0.0) > 0.5:
-        usual = "not given" if entry.get("source", "customers") == "customers" else "none"
-        return " (as usual)" if np.isnan(value) else f" (usually {usual})"
+        return None
+    if _mostly_missing(entry):
+        return "not given" if entry.get("source", "customers") == "customers" else "none"
     if entry.get("kind") == "boolean":
-        usual = "yes" if typical else "no"
-        same = not np.isnan(value) and bool(value) == bool(typical)
+        return "yes" if typical else "no"
+    return typical if isinstance(typical, str) else _formatted(float(typical) + 0.0, entry)
+
+
+def usual_text(value: float, entry: Mapping[str, Any]) -> str:
+    """What is usual on train, to stand behind a reason of `value`; empty where that is not known.
+
+    Examples
+    --------
+    >>> entry = {"name": "recency_days_view", "unit": "days", "kind": "number", "source": "events", "typical": 12.0}
+    >>> usual_text(1, entry), usual_text(12, entry), usual_text(1, {**entry, "missing_share": 0.75})
+    (' (usually 12)', ' (as usual)', ' (usually none)')
+    """
+    words = usual(entry)
+    if words is None:
+        return ""
+    if np.isnan(value):
+        same = _mostly_missing(entry)
     else:
-        usual = typical if isinstance(typical, str) else _formatted(float(typical) + 0.0, entry)
-        same = not np.isnan(value) and _formatted(value + 0.0, entry) == usual
-    return " (as usual)" if same else f" (usually {usual})"
+        own = ("yes" if value else "no") if entry.get("kind") == "boolean" else _formatted(value + 0.0, entry)
+        same = own == words
+    return " (as usual)" if same else f" (usually {words})"
+
+
+def _mostly_missing(entry: Mapping[str, Any]) -> bool:
+    return float(entry.get("missing_share") or 0.0) > 0.5
 
 
 def _flag(phrase: str, *, is_set: bool) -> str:
