@@ -7,8 +7,9 @@ features and those log-odds may add. Reference: Singer and Willett, 1993, doi:10
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import lightgbm as lgb
@@ -23,8 +24,10 @@ from propensity.models.gbm import plain_names, read_tree_files, tree_files
 FEW_BUYERS = 20
 """Buyers in an interval below which it has no hazard of its own, and is one with the next."""
 MAX_ROUNDS = 100
-MOST_PERIODS = 250_000
-"""Rows and intervals that trees are learnt from: the first ones, which bounds memory and time."""
+CONTROLS = 10
+"""Periods without a purchase for each one with: they stand for all, at a tenth more variance than all of them."""
+MOST_CASES = 25_000
+"""Periods with a purchase that trees are learnt from, which bounds memory and time."""
 _BESIDE = ("log_odds", "interval")
 """What trees read beside the features."""
 
@@ -209,20 +212,17 @@ def fit_hazard(
         PlattCalibrator().fit(log_odds[entered[:, k]], bought[entered[:, k], k]) for k in range(entered.shape[1])
     )
     plain = HazardModel(tuple(horizons), main, calibrators, tuple(columns))
-    row, interval = (place[:MOST_PERIODS] for place in np.nonzero(entered))
-    start = plain.hazard_log_odds(log_odds, X)[row, interval]
-    y = bought[row, interval].astype(np.float64)
-    block = _block(X[row], log_odds[row], interval)
-    held_out, rounds = _held_out_trees(block, start, y, row, folds, columns=columns, categorical=categorical, seed=seed)
+    periods = _sampled(plain.hazard_log_odds(log_odds, X), X, log_odds, entered, bought, seed=seed)
+    make = partial(_boost, columns=columns, categorical=categorical, seed=seed)
+    held_out, rounds = _held_out_trees(periods, folds, make)
     gain, error, figures = 0.0, 0.0, "no number of them lowered held-out log loss"
     if rounds:
-        before, after = (np.logaddexp(0.0, z) - y * z for z in (start, start + held_out))
-        gain, error = mean_with_error(before - after, groups[row])
+        gain, error = mean_with_error(periods.losses() - periods.losses(held_out), groups[periods.row])
         figures = f"held-out log loss lower by {gain:.6f} ± {error:.6f} a row and interval"
     if gain <= error:
         text = f"One shape over time for all ranks: trees are not clearly better ({figures})."
         return HazardModel(tuple(horizons), main, calibrators, tuple(columns), None, text)
-    booster = _boost(block, start, y, rounds, columns=columns, categorical=categorical, seed=seed)
+    booster = make(periods, rounds)
     text = f"Trees tell who buys sooner and who later ({figures})."
     return HazardModel(tuple(horizons), main, calibrators, tuple(columns), booster.model_to_string(), text)
 
@@ -232,65 +232,68 @@ def _block(X: Float32, log_odds: Floats, interval: npt.NDArray[np.intp]) -> Floa
     return np.column_stack([X, log_odds.astype(np.float32), interval.astype(np.float32)])
 
 
-def _held_out_trees(
-    block: Float32,
-    start: Floats,
-    y: Floats,
-    row: npt.NDArray[np.intp],
-    folds: Folds,
-    *,
-    columns: Sequence[str],
-    categorical: Sequence[int],
-    seed: int,
-) -> tuple[Floats, int]:
-    """What trees add to each row and interval held out, and the number of rounds with the least mean loss."""
+@dataclass(frozen=True)
+class _Periods:
+    """Rows and intervals that trees are learnt from: what they read, where they begin, and how much each counts."""
+
+    row: npt.NDArray[np.intp]
+    block: Float32
+    start: Floats
+    y: Floats
+    weight: Floats
+
+    def losses(self, added: Floats | float = 0.0) -> Floats:
+        """Log loss of each with what trees add, weighted: their mean is that of all periods."""
+        z = self.start + added
+        return np.asarray(self.weight / self.weight.mean() * (np.logaddexp(0.0, z) - self.y * z))
+
+    def take(self, kept: Flags) -> _Periods:
+        return _Periods(self.row[kept], self.block[kept], self.start[kept], self.y[kept], self.weight[kept])
+
+
+_Make = Callable[[_Periods, int], lgb.Booster]
+
+
+def _sampled(start: Floats, X: Float32, log_odds: Floats, entered: Flags, bought: Flags, *, seed: int) -> _Periods:
+    """The periods with a purchase and some of those without, each weighted by how many it stands for."""
+    row, interval = np.nonzero(entered)
+    y = bought[row, interval]
+    rng = np.random.default_rng(seed)
+    weight, most = np.zeros(len(y)), MOST_CASES
+    for places in (np.flatnonzero(y), np.flatnonzero(~y)):
+        kept = places if len(places) <= most else rng.choice(places, most, replace=False)
+        weight[kept] = len(places) / max(len(kept), 1)
+        most = CONTROLS * len(kept)
+    kept = np.flatnonzero(weight)
+    row, interval, weight = row[kept], interval[kept], weight[kept]
+    block = _block(X[row], log_odds[row], interval)
+    return _Periods(row, block, start[row, interval], y[kept].astype(np.float64), weight)
+
+
+def _held_out_trees(periods: _Periods, folds: Folds, make: _Make) -> tuple[Floats, int]:
+    """What trees add to each period held out, and the number of rounds with the least mean loss."""
     tried = [0, 2, 4, 8, 16]
-    said = _said_of_held_out(block, start, y, row, folds, tried, columns=columns, categorical=categorical, seed=seed)
-    if np.argmin(_losses(start, y, said)) == len(tried) - 1:  # still falling: more of them
+    said = _said_of_held_out(periods, folds, tried, make)
+    if np.argmin([periods.losses(one).mean() for one in said]) == len(tried) - 1:  # still falling: more of them
         tried = [0, 16, 32, 64, MAX_ROUNDS]
-        said = _said_of_held_out(
-            block, start, y, row, folds, tried, columns=columns, categorical=categorical, seed=seed
-        )
-    best = int(np.argmin(_losses(start, y, said)))
+        said = _said_of_held_out(periods, folds, tried, make)
+    best = int(np.argmin([periods.losses(one).mean() for one in said]))
     return said[best], tried[best]
 
 
-def _losses(start: Floats, y: Floats, said: Floats) -> Floats:
-    """The mean log loss with what trees add, for each number of them."""
-    return np.array([(np.logaddexp(0.0, start + one) - y * (start + one)).mean() for one in said])
-
-
-def _said_of_held_out(
-    block: Float32,
-    start: Floats,
-    y: Floats,
-    row: npt.NDArray[np.intp],
-    folds: Folds,
-    tried: Sequence[int],
-    *,
-    columns: Sequence[str],
-    categorical: Sequence[int],
-    seed: int,
-) -> Floats:
-    """What trees that have not seen them add to each row and interval, for each number of trees."""
-    said = np.zeros((len(tried), len(y)))
+def _said_of_held_out(periods: _Periods, folds: Folds, tried: Sequence[int], make: _Make) -> Floats:
+    """What trees that have not seen them add to each period, for each number of trees."""
+    said = np.zeros((len(tried), len(periods.y)))
     for train, _ in folds:
-        fit = np.isin(row, train)
-        booster = _boost(block[fit], start[fit], y[fit], tried[-1], columns=columns, categorical=categorical, seed=seed)
+        fit = np.isin(periods.row, train)
+        booster = make(periods.take(fit), tried[-1])
         for i, rounds in enumerate(tried[1:], start=1):
-            said[i, ~fit] = booster.predict(block[~fit], raw_score=True, num_iteration=rounds, num_threads=1)
+            said[i, ~fit] = booster.predict(periods.block[~fit], raw_score=True, num_iteration=rounds, num_threads=1)
     return said
 
 
 def _boost(
-    block: Float32,
-    start: Floats,
-    y: Floats,
-    rounds: int,
-    *,
-    columns: Sequence[str],
-    categorical: Sequence[int],
-    seed: int,
+    periods: _Periods, rounds: int, *, columns: Sequence[str], categorical: Sequence[int], seed: int
 ) -> lgb.Booster:
     """Few, small, strongly shrunk trees that begin at the hazard which the model's log-odds give."""
     parameters: dict[str, Any] = {
@@ -298,7 +301,7 @@ def _boost(
         "num_leaves": 6,
         "learning_rate": 0.06,
         # Who is sooner shows where a feature and the interval meet: with few columns, a part of them seldom holds both.
-        "feature_fraction": 0.5 if block.shape[1] > 21 else 1.0,
+        "feature_fraction": 0.5 if periods.block.shape[1] > 21 else 1.0,
         "bagging_fraction": 0.8,
         "bagging_freq": 1,
         "min_data_in_leaf": 50,
@@ -314,9 +317,10 @@ def _boost(
         "verbosity": -1,
     }
     dataset = lgb.Dataset(
-        block,
-        label=y,
-        init_score=start,
+        periods.block,
+        label=periods.y,
+        weight=periods.weight,
+        init_score=periods.start,
         feature_name=plain_names([*columns, *_BESIDE]),
         categorical_feature=list(categorical),
         params=parameters,
