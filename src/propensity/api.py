@@ -315,6 +315,7 @@ def explain(
     model: str | None = None,
     runs: str | Path | None = None,
     tracking_uri: str | None = None,
+    progress: "Progress" = _quiet,
 ) -> "CustomerExplanation":
     """Take one prospect's score apart.
 
@@ -332,12 +333,12 @@ def explain(
     Returns
     -------
     CustomerExplanation
-        ``contributions`` (points, signed) and ``scorecard`` as DataFrames.
+        ``contributions`` (points, signed), ``scorecard``, ``timeline``, ``neighbours`` and ``moves`` as DataFrames.
     """
-    from propensity import pipelines
+    from propensity import explaining
 
     loaded = _study(study)
-    return pipelines.explain(
+    return explaining.explain(
         loaded,
         str(customer),
         as_of=_instant(as_of, loaded),
@@ -345,6 +346,7 @@ def explain(
         runs=Path(runs) if runs is not None else None,
         tracking_uri=tracking_uri,
         today=datetime.now(UTC),
+        progress=progress,
     )
 
 

@@ -16,7 +16,7 @@ from propensity.errors import EnvironmentFailedError, InputError, PropensityErro
 if TYPE_CHECKING:
     import pandas as pd
 
-    from propensity.results import AuditResult, CustomerExplanation, ScorecardTable, TrainResult
+    from propensity.results import AuditResult, ScorecardTable, TrainResult
 
 app = typer.Typer(
     name="propensity",
@@ -334,38 +334,35 @@ def explain(
     model: Model = None,
     runs: Runs = None,
     tracking_uri: Tracking = None,
+    html: Annotated[Path | None, typer.Option("--html", help="Write it as a page of its own, too.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Take one prospect's score apart."""
+    """Take one prospect's score apart: reasons, the scorecard, the timeline, similar prospects, what would move it."""
     from propensity import api
 
-    result = api.explain(study, customer, as_of=as_of, model=model, runs=runs, tracking_uri=tracking_uri)
+    if html is not None and html.suffix not in (".html", ".htm"):
+        from propensity.errors import InputError
+
+        raise InputError(f"--html: {html.name} does not end in .html. Choose such a name.")
+    loaded = api.load_study(study)
+    with _progress() as progress:
+        result = api.explain(
+            loaded, customer, as_of=as_of, model=model, runs=runs, tracking_uri=tracking_uri, progress=progress
+        )
+    if html is not None:
+        from propensity.report import render_customer, write_page
+
+        question = loaded.about or loaded.study
+        write_page(render_customer(result, question=question, simulated=loaded.simulated), html)
     if as_json:
-        tables = {"contributions": _records(result.contributions), "scorecard": _records(result.scorecard)}
-        _print_json({**{k: v for k, v in vars(result).items() if k not in tables}, **tables})
+        told = vars(result).items()
+        _print_json({name: _records(value) if hasattr(value, "to_json") else value for name, value in told})
         return
-    _show_explanation(result)
+    from propensity.report.terminal import show_explanation, whole
 
-
-def _show_explanation(result: "CustomerExplanation") -> None:
-    from propensity.report.terminal import cell, percent, say, show_table
-
-    say(result.customer_id + (f" as of {result.as_of}" if result.as_of else ""))
-    low, high = percent(result.probability_low), percent(result.probability_high)
-    say(f"Probability {percent(result.probability)} (90 % interval {low} to {high})")
-    say(f"{result.points:.1f} points, of which {result.base_points:.1f} are the base")
-    say()
-    first = result.contributions.head(_SHOWN)
-    shown = first[["reason"]].assign(
-        points=first["points"].map("{:+.1f}".format), typical=[cell(value) for value in first["typical"]]
-    )
-    show_table(shown.assign(group=first["group"]), title="Model: points by reason", fold=["reason"])
-    rest = result.contributions["points"].iloc[_SHOWN:]
-    if len(rest):
-        say(f"{len(rest)} other features together: {rest.sum():+.1f} points")
-    if len(result.scorecard):
-        say()
-        show_table(result.scorecard, title=f"Scorecard: {result.scorecard['points'].sum():g} points")
+    show_explanation(result)
+    if html is not None:
+        whole(f"Page  {html}")
 
 
 @app.command()

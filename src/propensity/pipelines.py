@@ -25,8 +25,6 @@ from propensity.data.connect import Alter
 from propensity.data.snapshot import SnapshotRows
 from propensity.data.tables import Tables, open_tables
 from propensity.errors import BundleError, ConfigError, DataError, EnvironmentFailedError, InputError
-from propensity.explain.contributions import contributions, to_points
-from propensity.explain.reasons import reason_text, scorecard_reasons, usual
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
 from propensity.features.stored import write_matrix_by_workers
@@ -43,7 +41,6 @@ from propensity.marketing import check_avatar, criteria_table
 from propensity.results import (
     AuditResult,
     CheckResult,
-    CustomerExplanation,
     MatrixResult,
     ScoreResult,
     TrainResult,
@@ -272,7 +269,7 @@ def _gather(study: Study, *, always: list[str], now: datetime, progress: Progres
     if study.is_snapshot:
         rows = read_snapshot_rows(study)
         samples = snapshot_samples(rows, study, always=always)
-        frame, steps = _snapshot_list(study, rows, samples.plan)
+        frame, steps = snapshot_list(study, rows, samples.plan)
         return Material(samples, frame, steps, as_of=None, kinds=None, digest=_rows_digest(samples))
     with open_study(study, today=now) as tables:
         samples = temporal_samples(tables, study, always=always, progress=progress)
@@ -393,7 +390,7 @@ def _stages(study: Study, plan: FeaturePlan, kinds: list[str] | None) -> StageRu
     return rules if rules.texts() else None
 
 
-def _snapshot_list(study: Study, rows: SnapshotRows, plan: FeaturePlan) -> tuple[Frame, list[FunnelStep]]:
+def snapshot_list(study: Study, rows: SnapshotRows, plan: FeaturePlan) -> tuple[Frame, list[FunnelStep]]:
     """The rows of a snapshot that are listed: those of test, or all when the split is by folds."""
     every = np.ones(len(rows.keys), dtype=bool)
     mask = every if rows.part is None else rows.part == "test"
@@ -533,89 +530,15 @@ def _refuse_unseen(study: Study, frame: Frame) -> None:
             )
 
 
-@engine_errors()
-def explain(
-    study: Study,
-    customer: str,
-    *,
-    as_of: datetime | None = None,
-    model: str | None = None,
-    runs: Path | None = None,
-    tracking_uri: str | None = None,
-    today: datetime | None = None,
-) -> CustomerExplanation:
-    """Take one prospect's score apart.
-
-    Parameters
-    ----------
-    study : Study
-        From `load_study`.
-    customer : str
-        The customer's key.
-    as_of : datetime, optional
-        The cutoff; default the latest scorable one. Ignored for snapshots.
-
-    Returns
-    -------
-    CustomerExplanation
-
-    Raises
-    ------
-    InputError
-        When the customer is not a prospect as of the date.
-    """
-    bundle = fitting_bundle(study, model, runs=runs, uri=tracking_uri)
-    frame, as_of = prospects(study, bundle.plan, as_of=as_of, today=today)
-    found = np.flatnonzero(frame.keys["customer_id"].astype(str).to_numpy() == customer)
-    if len(found) == 0:
-        when = f" as of {format_instant(as_of, zone=study.zone)}" if as_of else ""
-        raise InputError(
-            f"explain: {customer!r} is not a prospect{when}: unknown, outside the target, a buyer, or suppressed."
-        )
-    return _take_apart(bundle.for_list(frame.X), frame.take(found), customer, study, as_of)
-
-
 def prospects(
     study: Study, plan: FeaturePlan, *, as_of: datetime | None, today: datetime | None
 ) -> tuple[Frame, datetime | None]:
     """The prospects as of a date (by default the latest scorable one), and the date; of a snapshot those it lists."""
     if study.is_snapshot:
-        return _snapshot_list(study, read_snapshot_rows(study), plan)[0], None
+        return snapshot_list(study, read_snapshot_rows(study), plan)[0], None
     with open_study(study, today=today) as tables:
         as_of = as_of or latest_scorable(study, until=tables.until)
         return scoring_frame(tables, study, plan, as_of)[0], as_of
-
-
-def _take_apart(bundle: Bundle, row: Frame, customer: str, study: Study, as_of: datetime | None) -> CustomerExplanation:
-    phi, base = contributions(bundle.model, bundle.calibrator, row.X)
-    scale = bundle.points
-    points, base_points = to_points(
-        phi, base, pdo=scale.pdo, reference_points=scale.reference_points, reference_odds=scale.reference_odds
-    )
-    low, high = bundle.interval(row.X)
-    catalogue, values = bundle.plan.catalogue(), row.X.iloc[0].to_numpy(dtype=np.float64).tolist()
-    table = pd.DataFrame(
-        {
-            "reason": [reason_text(value, entry) for value, entry in zip(values, catalogue, strict=True)],
-            "points": points[0],
-            "typical": [usual(entry) for entry in catalogue],
-            "group": [entry["group"] for entry in catalogue],
-            "feature": [entry["name"] for entry in catalogue],
-        }
-    )
-    table = table.iloc[np.argsort(-np.abs(points[0]), kind="stable")].reset_index(drop=True)
-    by_indicator = bundle.scorecard_points(bundle.decoded(row.X))
-    return CustomerExplanation(
-        customer_id=customer,
-        as_of=format_instant(as_of, zone=study.zone) if as_of else None,
-        probability=float(bundle.probability(row.X)[0]),
-        probability_low=float(low[0]),
-        probability_high=float(high[0]),
-        points=float(base_points + points[0].sum()),
-        base_points=base_points,
-        contributions=table[table["points"] != 0].reset_index(drop=True),
-        scorecard=pd.DataFrame([] if by_indicator is None else scorecard_reasons(by_indicator.iloc[0])),
-    )
 
 
 @engine_errors()

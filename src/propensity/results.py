@@ -153,8 +153,28 @@ class ScoreResult:
 
 @dataclass(frozen=True)
 class CustomerExplanation:
-    """One prospect taken apart: contributions in points, and the scorecard beside them."""
+    """One prospect taken apart.
 
+    Attributes
+    ----------
+    rank, prospects : int
+        The place by probability among so many prospects.
+    contributions : DataFrame
+        ``reason``, ``points`` (signed), ``typical``, ``group`` and ``feature``, the strongest first: with
+        ``base_points`` they add up to `points`.
+    scorecard : DataFrame
+        The rules' arithmetic: ``indicator``, ``value``, ``line``, ``points``, ``weight`` and ``weighted``, which add up
+        to `scorecard_points`; empty without a scorecard.
+    timeline : DataFrame or None
+        See `propensity.data.timeline`; None for snapshots.
+    neighbours : DataFrame or None
+        The most similar prospects of an earlier cutoff: ``customer_id``, ``bought``, ``as_of``, ``probability``,
+        ``distance`` (points) and ``reasons``, those who bought first; None where no outcome was known yet.
+    moves : DataFrame
+        What would raise or lower the score most in the model's view: see `propensity.explain.moves`.
+    """
+
+    study: str
     customer_id: str
     as_of: str | None
     probability: float
@@ -162,8 +182,14 @@ class CustomerExplanation:
     probability_high: float
     points: float
     base_points: float
+    rank: int
+    prospects: int
     contributions: pd.DataFrame
     scorecard: pd.DataFrame
+    scorecard_points: float | None
+    timeline: pd.DataFrame | None
+    neighbours: pd.DataFrame | None
+    moves: pd.DataFrame
 
     def __repr__(self) -> str:
         head = (

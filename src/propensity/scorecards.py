@@ -16,7 +16,7 @@ from propensity.pipelines import Progress, engine_errors, labelled_samples, name
 from propensity.results import ScorecardLines, ScorecardTable
 from propensity.rules.evidence import scorecard_table
 from propensity.rules.fitting import FitSettings, fit_scorecard
-from propensity.rules.scorecard import Scorecard, check_features, line_of, lines, load_scorecard
+from propensity.rules.scorecard import Scorecard, arithmetic, check_features, load_scorecard
 from propensity.rules.scorecard_file import scorecard_yaml
 from propensity.rules.scorecard_sql import Dialect, scorecard_sql
 from propensity.samples import Samples
@@ -93,26 +93,8 @@ def explain(
             "target, a buyer, or suppressed."
         )
     row = decode(frame.X.iloc[found], samples.plan.catalogue())
-    rows = []
-    for indicator in scorecard.indicators:
-        at = line_of(indicator, row[indicator.feature], scorecard=scorecard.scorecard)[0]
-        line, value = lines(indicator, scorecard.share_of(indicator))[at], row[indicator.feature].iloc[0]
-        rows.append(
-            {
-                "indicator": indicator.name,
-                "kind": indicator.kind,
-                "feature": indicator.feature,
-                "value": None if pd.isna(value) else value,
-                "line": line.label,
-                "points": line.points,
-                "weight": indicator.weight,
-                "weighted": line.weighted,
-                "parts": line.parts,
-            }
-        )
-    table = pd.DataFrame(rows)
-    total = scorecard.points_of(int(table["parts"].sum()))
-    return ScorecardLines(customer, when, scorecard.scorecard, total, table.drop(columns="parts"), scorecard.shares())
+    table, total = arithmetic(scorecard, row)
+    return ScorecardLines(customer, when, scorecard.scorecard, total, table, scorecard.shares())
 
 
 @engine_errors()

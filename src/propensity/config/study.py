@@ -81,6 +81,7 @@ class Study(Spec):
     channels: dict[str, str] = {}
     avatar: dict[AvatarPart, Texts] = {}
     listing: ListSpec = Field(default=ListSpec(), alias="list")
+    actionable: tuple[str, ...] | None = None
     models: Models = DEFAULT_MODELS
     recency: Recency = "auto"
     calibration: Calibration = CalibrationSpec()

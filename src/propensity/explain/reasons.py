@@ -70,7 +70,7 @@ def top_reasons(
     """
     points = np.asarray(points, dtype=np.float64)
     _check_shapes(points, X, catalogue, count=count)
-    members = _families(catalogue)
+    members = family_columns(catalogue)
     named = np.array([not catalogue[own[0]].get("sensitive", False) for own in members], dtype=np.bool_)
     order, starts = np.concatenate(members), np.cumsum([0, *map(len, members[:-1])])
     chosen, contributions = np.zeros((len(X), count), dtype=np.int64), np.zeros((len(X), count))
@@ -89,7 +89,7 @@ def top_reasons(
     return pd.DataFrame({**columns, "contribution_other": other}, index=X.index)
 
 
-def _families(catalogue: Sequence[Mapping[str, Any]]) -> list[Array]:
+def family_columns(catalogue: Sequence[Mapping[str, Any]]) -> list[Array]:
     """The columns of each family, in the order of their first ones; what names no family is its own."""
     found: dict[str, list[int]] = {}
     for i, entry in enumerate(catalogue):

@@ -53,7 +53,19 @@ def write_report(report: Mapping[str, Any], path: Path) -> Path:
     ...     "Who will buy tea?" in path.read_text(encoding="utf-8")
     True
     """
-    html = render_report(report)
+    write_page(render_report(report), path)
+    logger.info("report: %d models, %d prospects", len(report["models"]), len(report["prospects"]))
+    return path
+
+
+def write_page(html: str, path: Path) -> None:
+    """Write a page, whole or not at all.
+
+    Raises
+    ------
+    EnvironmentFailedError
+        If the file cannot be written.
+    """
     temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
     try:
         # Text that came from data may hold half a surrogate pair, which UTF-8 cannot carry.
@@ -65,8 +77,6 @@ def write_report(report: Mapping[str, Any], path: Path) -> Path:
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
-    logger.info("report: %d models, %d prospects", len(report["models"]), len(report["prospects"]))
-    return path
 
 
 def render_report(report: Mapping[str, Any]) -> str:
@@ -94,7 +104,7 @@ def render_report(report: Mapping[str, Any]) -> str:
     selected = report["run"].get("selected")
     ranked = rank_models(report["models"])
     return (
-        _environment()
+        environment()
         .get_template("report.html")
         .render(
             report=report,
@@ -209,8 +219,9 @@ def _figures(report: Mapping[str, Any]) -> dict[str, list[str]]:
 
 
 @cache
-def _environment() -> Environment:
-    environment = Environment(
+def environment() -> Environment:
+    """The templates, with the ways in which figures are written."""
+    made = Environment(
         loader=PackageLoader("propensity.report"),
         autoescape=True,
         undefined=StrictUndefined,
@@ -222,9 +233,9 @@ def _environment() -> Environment:
         formatting.share, formatting.plain, formatting.duration, formatting.words, formatting.model_name,
         formatting.interval, formatting.money, formatting.money_difference, formatting.money_interval,
     )  # fmt: skip
-    environment.filters.update({function.__name__: function for function in written})
-    environment.tests["missing"] = formatting.is_missing
-    environment.globals.update(
+    made.filters.update({function.__name__: function for function in written})
+    made.tests["missing"] = formatting.is_missing
+    made.globals.update(
         metric=formatting.metric,
         has_interval=formatting.has_interval,
         judge=story.judge,
@@ -233,4 +244,4 @@ def _environment() -> Environment:
         one_decimal=lambda value: formatting.decimal(value, 1),
         BASELINE=story.BASELINE,
     )
-    return environment
+    return made

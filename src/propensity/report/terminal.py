@@ -11,12 +11,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from propensity.results import AuditResult
+from propensity.results import AuditResult, CustomerExplanation
 
 _WIDTH = 100
 """Columns where the output goes to a file or a pipe, and nobody says how wide it is."""
 _MISSING = "–"
 _REASONS = 3
+_CONTRIBUTIONS = 15
+_RECORDS = 8
 
 
 def console() -> Console:
@@ -221,3 +223,53 @@ def _moved(trial: Mapping[Any, Any]) -> str:
         "scores": trial["scores"],
     }
     return "MOVED: " + (", ".join(f"{what} {n:,}" for what, n in counts.items() if n) or "the funnel")
+
+
+def show_explanation(told: CustomerExplanation) -> None:
+    """Print one prospect: score, reasons, scorecard, latest records, who is alike, and what would move it."""
+    say(told.customer_id + (f" as of {told.as_of}" if told.as_of else ""))
+    low, high = percent(told.probability_low), percent(told.probability_high)
+    say(f"Probability {percent(told.probability)} (90 % interval {low} to {high})")
+    say(f"Rank {told.rank:,} of {told.prospects:,} by probability")
+    say(f"{told.points:.1f} points, of which {told.base_points:.1f} are the base")
+    say()
+    first = told.contributions.head(_CONTRIBUTIONS)
+    shown = first[["reason"]].assign(points=first["points"].map("{:+.1f}".format), usually=first["typical"])
+    show_table(shown.assign(kind=first["group"]), title="Model: points by reason", fold=["reason"])
+    rest = told.contributions["points"].iloc[_CONTRIBUTIONS:]
+    if len(rest):
+        say(f"{len(rest)} other features together: {rest.sum():+.1f} points")
+    if told.scorecard_points is not None:
+        say()
+        columns = told.scorecard[["indicator", "value", "line", "weighted"]].rename(columns={"weighted": "points"})
+        show_table(columns, title=f"Scorecard: {told.scorecard_points:g} points", fold=["indicator", "line"])
+    if told.timeline is not None:
+        say()
+        _show_records(told.timeline)
+    if told.neighbours is not None and len(told.neighbours):
+        say()
+        alike = told.neighbours.assign(
+            bought=told.neighbours["bought"].map({True: "bought", False: "did not"}),
+            probability=told.neighbours["probability"].map(percent),
+            apart=told.neighbours["distance"].map("{:.0f} points".format),
+        )[["customer_id", "bought", "as_of", "probability", "apart", "reasons"]]
+        show_table(
+            alike.rename(columns={"customer_id": "customer"}), title="Who is alike, and what they did", fold=["reasons"]
+        )
+    if len(told.moves):
+        say()
+        moved = told.moves[["now", "then"]].rename(columns={"then": "if it were"})
+        moved["points"] = told.moves["points"].map("{:+.1f}".format)
+        moved["probability then"] = told.moves["probability"].map(percent)
+        show_table(moved, title="What would move it: the model's view, not cause", fold=["now", "if it were"])
+
+
+def _show_records(timeline: pd.DataFrame) -> None:
+    if timeline.empty:
+        say("Nothing is recorded of this customer before the cutoff.")
+        return
+    latest = timeline.iloc[::-1].head(_RECORDS)
+    value = latest["value"].map(lambda amount: "" if amount != amount else f"{amount:,.2f}")
+    shown = pd.DataFrame({"when": latest["at"].dt.strftime("%Y-%m-%d %H:%M"), "what": latest["what"]})
+    shown = shown.assign(details=latest["details"], value=value)
+    show_table(shown, title=f"Latest {len(latest)} of {len(timeline):,} records", fold=["details"])

@@ -294,6 +294,41 @@ def between(edges: Sequence[float | None]) -> list[str]:
     return [f"below {edges[0]:g}", *middle, f"{edges[-1]:g} and more"]
 
 
+def arithmetic(scorecard: Scorecard, row: pd.DataFrame) -> tuple[pd.DataFrame, float]:
+    """One row's points, indicator by indicator, and their sum.
+
+    Parameters
+    ----------
+    row : DataFrame of shape (1, p)
+        Decoded features.
+
+    Returns
+    -------
+    table : DataFrame
+        ``indicator``, ``kind``, ``feature``, ``value``, ``line``, ``points``, ``weight`` and ``weighted``: the last add
+        up to the sum.
+    total : float
+    """
+    told, parts = [], 0
+    for indicator in scorecard.indicators:
+        at = line_of(indicator, row[indicator.feature], scorecard=scorecard.scorecard)[0]
+        line, value = lines(indicator, scorecard.share_of(indicator))[at], row[indicator.feature].iloc[0]
+        parts += line.parts
+        told.append(
+            {
+                "indicator": indicator.name,
+                "kind": indicator.kind,
+                "feature": indicator.feature,
+                "value": None if pd.isna(value) else value,
+                "line": line.label,
+                "points": line.points,
+                "weight": indicator.weight,
+                "weighted": line.weighted,
+            }
+        )
+    return pd.DataFrame(told), scorecard.points_of(parts)
+
+
 def line_of(indicator: Indicator, values: pd.Series, *, scorecard: str = "") -> np.ndarray[Any, np.dtype[np.intp]]:
     """Which of an indicator's `lines` each value falls into, shape (n,).
 
