@@ -10,6 +10,7 @@ import pandas as pd
 
 from propensity.bundle import Bundle
 from propensity.config import Study
+from propensity.data.connect import to_count
 from propensity.data.snapshot import SnapshotRows
 from propensity.data.tables import Tables
 from propensity.data.timeline import timeline
@@ -105,7 +106,7 @@ def explain(
 
 def _is_known(tables: Tables, customer: str) -> bool:
     codes = tables.codes
-    return bool(codes.filter(codes.customer_id.cast("string") == customer).count().execute())
+    return bool(to_count(codes.filter(codes.customer_id.cast("string") == customer).count()))
 
 
 def _place(frame: Frame, customer: str, *, known: bool, when: str) -> int:

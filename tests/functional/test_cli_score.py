@@ -298,28 +298,6 @@ def test_records_from_the_far_future_are_left_out_as_in_training(
     assert "after the last record" in answer.err
 
 
-def test_explain_takes_the_listed_score_apart(propensity, trained):
-    listed = pd.read_parquet(trained.folder / "prospects.parquet").iloc[3]
-    answer = propensity("explain", trained.study, listed["customer_id"], "--runs", trained.runs, "--json")
-    assert answer.code == 0, answer.err
-    told = answer.json
-    assert told["as_of"] == AS_OF
-    for name in ("probability", "probability_low", "probability_high", "points", "base_points"):
-        assert told[name] == pytest.approx(listed[name], rel=1e-9), name
-    parts = sum(row["points"] for row in told["contributions"])
-    assert told["base_points"] + parts == pytest.approx(told["points"], rel=1e-9)
-    # The list tells what is usual behind a reason.
-    reasons = [listed[f"reason_{i}"].rpartition(" (")[0] for i in range(1, 6)]
-    assert told["contributions"][0]["reason"] in reasons
-    assert sum(row["points"] for row in told["scorecard"]) == pytest.approx(listed["scorecard_points"])
-
-
-def test_explain_refuses_who_is_no_prospect(propensity, trained):
-    answer = propensity("explain", trained.study, "C9999999", "--runs", trained.runs)
-    assert answer.code == 2
-    assert "'C9999999' is not a prospect as of 2025-08-29" in answer.err
-
-
 def test_list_that_cannot_be_written_is_the_environments_failure(propensity, trained, tmp_path):
     (tmp_path / "file").write_text("in the way")
     answer = score(propensity, trained, tmp_path / "file" / "list.parquet")

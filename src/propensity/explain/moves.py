@@ -74,6 +74,8 @@ def moves(
     changed = pd.DataFrame(np.vstack(tried), columns=row.columns)
     gain = points(changed) - points(row)
     chosen = _best(gain, own_of, count=count)
+    if not chosen:
+        return pd.DataFrame(columns=columns)
     own_values = row.to_numpy()[0]
     before, after = contributions(row)[0], contributions(changed.iloc[chosen])
     told = []

@@ -312,7 +312,7 @@ def arithmetic(scorecard: Scorecard, row: pd.DataFrame) -> tuple[pd.DataFrame, f
     told, parts = [], 0
     for indicator in scorecard.indicators:
         at = line_of(indicator, row[indicator.feature], scorecard=scorecard.scorecard)[0]
-        line, value = lines(indicator, scorecard.share_of(indicator))[at], row[indicator.feature].iloc[0]
+        line, value = lines(indicator, scorecard.share_of(indicator))[at], row[indicator.feature].tolist()[0]
         parts += line.parts
         told.append(
             {
