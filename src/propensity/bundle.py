@@ -175,9 +175,14 @@ class Bundle:
         return next(ends), next(ends)
 
     def total_error(self, X: pd.DataFrame, weight: Floats) -> float:
-        """Standard error of ``sum(weight * probability)`` over rows: drawing of customers, bias, and calibration.
+        """Standard error of ``sum(weight * probability)`` over rows: see `running_error`."""
+        return float(self.running_error(X, weight)[-1])
 
-        As `standard_error`, on the sum itself: errors of single rows cancel in part, those that all share do not.
+    def running_error(self, X: pd.DataFrame, weight: Floats) -> Floats:
+        """Standard errors of the running sums of ``weight * probability`` over rows, shape (n,).
+
+        Drawing of customers, bias and calibration as in `standard_error`, on the sums themselves: errors of single rows
+        cancel in part, those that all share do not.
 
         Parameters
         ----------
@@ -188,13 +193,13 @@ class Bundle:
         raw = self.model.decision_function(X)
         probability = expit(self.step.transform(self.calibrator.transform(raw)) + self.shift)
         slope = weight * probability * (1 - probability)
-        gradient = np.array([(slope * raw).sum(), slope.sum()])
-        variance = float(gradient @ self.calibrator.covariance_ @ gradient)
+        gradient = np.column_stack([slope * raw, slope]).cumsum(axis=0)
+        variance = np.einsum("ij,jk,ik->i", gradient, self.calibrator.covariance_, gradient)
         if len(self.folds) > 1:
             logs = (self.calibrator.transform(model.decision_function(X)) for model in self.folds)
-            totals = np.array([(weight * expit(self.step.transform(z) + self.shift)).sum() for z in logs])
-            variance += ERROR_RATIO * (len(totals) - 1) * float(totals.var())
-        return float(np.sqrt(max(variance, 0.0)))
+            totals = np.array([(weight * expit(self.step.transform(z) + self.shift)).cumsum() for z in logs])
+            variance = variance + ERROR_RATIO * (len(totals) - 1) * totals.var(axis=0)
+        return np.asarray(np.sqrt(np.maximum(variance, 0.0)))
 
     def to_points(self, log_odds: Floats) -> Floats:
         """Calibrated log-odds as points: `pdo` more points double the odds."""

@@ -11,14 +11,16 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from propensity.bundle import Bundle
+from propensity.bundle import QUANTILE, Bundle
 from propensity.config import Study
 from propensity.evaluation.curves import calibration_table, gains_curve
+from propensity.evaluation.fairness import fairness_table
 from propensity.evaluation.ranking import rows_at
 from propensity.explain.contributions import contributions, explanation, to_points
 from propensity.explain.figures import shap_figures
 from propensity.explain.importance import importance
 from propensity.explain.reasons import scorecard_reasons
+from propensity.features.matrix import decode
 from propensity.rules.approach import TAGS
 from propensity.scoring import REASONS
 from propensity.temporal import format_instant
@@ -29,6 +31,12 @@ _CATALOGUED = ("name", "description", "group", "window", "source", "kind", "unit
 _FEW_BUYERS = 50
 """Test prospects that bought, below which the report warns of rough figures."""
 _MONEY = ("expected_amount", "expected_value", "expected_profit")
+LISTED = 1_000
+"""Prospects that the report's list holds."""
+_LISTED = (
+    "rank", "customer_id", "probability", "probability_low", "probability_high", "grade", "points", "scorecard_points",
+    "buying_stage", "segment",
+)  # fmt: skip
 _SAMPLE = 2_000
 """Rows that importance and SHAP's plots are computed from."""
 
@@ -118,6 +126,84 @@ def _none(value: Any) -> Any:
     return None if value is None or (isinstance(value, float) and math.isnan(value)) else value
 
 
+def list_rows(ranked: pd.DataFrame, *, most: int = LISTED) -> dict[str, Any]:
+    """The first prospects with all their reasons, as columns of plain values: what the report searches and sorts."""
+    first = ranked.head(most)
+    shown = [name for name in _LISTED if name in first and first[name].notna().any()]
+    columns = {name: [_none(value) for value in first[name].tolist()] for name in shown}
+    columns["customer_id"] = [str(key) for key in columns["customer_id"]]
+    names = range(1, REASONS + 1)
+    told = zip(*([*first[f"reason_{i}"]] for i in names), strict=True)
+    points = first[[f"contribution_{i}" for i in names]].round(2).to_numpy().tolist()
+    columns["reasons"] = [
+        [[text, value] for text, value in zip(texts, own, strict=True) if isinstance(text, str)]
+        for texts, own in zip(told, points, strict=True)
+    ]
+    columns["other_points"] = first["contribution_other"].round(2).tolist()
+    return {"of": len(ranked), "base_points": float(first["base_points"].iloc[0]), "columns": columns}
+
+
+def depths(bundle: Bundle, ranked: pd.DataFrame, X: pd.DataFrame, gains: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """What to expect of contacting the first of a list, at each hundredth of it.
+
+    Parameters
+    ----------
+    ranked : DataFrame, n rows
+        The prospect list.
+    X : DataFrame of float32, shape (n, features)
+        Feature rows in the list's order.
+    gains : mapping
+        The selected model's gains on test: what the same share held there.
+
+    Returns
+    -------
+    list of dict
+        ``contacts``, ``share``, ``buyers`` (expected) with its 90 % interval ``low`` and ``high`` (chance, and what the
+        model does not know; not change over time), and ``captured``: the share of buyers that it held on test.
+    """
+    n = len(ranked)
+    probability = ranked["probability"].to_numpy()
+    chance = np.cumsum(probability * (1 - probability))
+    error = QUANTILE * np.sqrt(chance + bundle.running_error(X, np.ones(n)) ** 2)
+    expected = probability.cumsum()
+    found = []
+    for share in np.arange(1, 101) / 100:
+        k = rows_at(float(share), n)
+        low, high = expected[k - 1] - error[k - 1], expected[k - 1] + error[k - 1]
+        row = {"contacts": k, "share": k / n, "buyers": expected[k - 1], "low": max(low, 0.0), "high": min(high, k)}
+        known = None not in gains["capture"]
+        captured = float(np.interp(k / n, gains["share"], gains["capture"])) if known else None
+        found.append({**{name: float(value) for name, value in row.items()}, "contacts": k, "captured": captured})
+    return found
+
+
+def fairness(study: Study, training: Training) -> list[dict[str, Any]]:
+    """How the selected model's list of the test prospects treats the groups of each sensitive attribute."""
+    plan, evaluation = training.samples.plan, training.evaluation
+    test = training.samples.test if training.samples.test is not None else training.samples.train
+    share = study.contact.share(len(test))
+    order = np.argsort(-evaluation.ranked_by[evaluation.selected], kind="stable")
+    selected = np.zeros(len(test), dtype=bool)
+    selected[order[: rows_at(share, len(test))]] = True
+    probability = evaluation.predictions[evaluation.selected].to_numpy()
+    decoded = decode(test.X, plan.catalogue())
+    found = []
+    for feature in plan.features:
+        if feature.sensitive and not feature.name.endswith("_missing"):
+            groups = _groups_of(decoded[feature.name])
+            table = fairness_table(groups, test.labels, probability, selected)
+            found.append({"attribute": feature.description, "feature": feature.name, "table": table})
+    return found
+
+
+def _groups_of(values: pd.Series) -> list[str | None]:
+    """Categories as they are; numbers in quarters of the prospects."""
+    if pd.api.types.is_numeric_dtype(values) and values.nunique() > 6:
+        bands = pd.qcut(values.astype("float64"), 4, duplicates="drop")
+        return [None if pd.isna(band) else f"{band.left:,.6g} to {band.right:,.6g}" for band in bands]
+    return [None if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value) for value in values]
+
+
 def build_report(
     study: Study,
     training: Training,
@@ -147,7 +233,7 @@ def build_report(
     """
     evaluation, bundle = training.evaluation, training.bundle
     features, groups, figures = global_picture(bundle, X, seed=study.seed)
-    test = len(evaluation.predictions)
+    test, gains_of = len(evaluation.predictions), curves(evaluation)
     share = study.contact.share(test)
     cutoffs = {
         split: [format_instant(cutoff, zone=study.zone) for cutoff in instants]
@@ -192,7 +278,7 @@ def build_report(
         "verdict": _verdict(evaluation),
         "calibration": training.calibration,
         "calibration_by_cutoff": cutoff_rows(study, training),
-        "curves": curves(evaluation),
+        "curves": gains_of,
         "capacity": {"share": share, "count": rows_at(share, test)},
         "importance": features,
         "importance_by_group": groups,
@@ -203,6 +289,9 @@ def build_report(
         },
         "points": study.points.model_dump(),
         "prospects": shown_prospects(ranked, bundle, X),
+        "rows": list_rows(ranked),
+        "depths": depths(bundle, ranked, X, gains_of[evaluation.selected]["gains"]),
+        "fairness": {"share": share, "attributes": fairness(study, training)},
         "list": dict(list_entry),
         "data": {"tables": training.samples.data, "warnings": training.samples.warnings},
         "limits": _limits(study, evaluation.metrics[evaluation.selected]["test"]["positives"]),

@@ -1,5 +1,6 @@
 """The report in a real browser: it opens, its style applies, it fits, and it asks for nothing."""
 
+import html
 import http.server
 import json
 import os
@@ -133,6 +134,73 @@ def test_the_page_fits_its_window_and_asks_for_nothing(browse, served, width, co
     assert seen["pictures"]
     assert seen["prospects"] == len(SAMPLE["prospects"])
     assert "CONSOLE" not in opened.stderr
+    assert sorted(server.asked) == ["/probe.html", "/report.html"]
+
+
+USE = """<!doctype html><link rel="icon" href="data:,">
+<iframe id="frame" src="report.html" style="width:1200px;height:900px;border:0"></iframe><pre id="out"></pre>
+<script>
+const frame = document.getElementById("frame");
+frame.onload = () => setTimeout(() => {
+  const page = frame.contentDocument, style = frame.contentWindow;
+  const text = id => page.getElementById(id).textContent;
+  const body = () => [...page.querySelectorAll("#list-table tbody tr")].map(row => row.innerText.trim());
+  const seen = { first: body().length, shown: text("list-table_info"), before: text("depth-buyers") };
+  const slider = page.getElementById("depth");
+  slider.value = 2; slider.dispatchEvent(new style.Event("input"));
+  seen.after = text("depth-buyers"); seen.vain = text("depth-vain");
+  seen.spoken = slider.getAttribute("aria-valuetext");
+  const search = page.querySelector(".dt-search input");
+  search.value = "second"; search.dispatchEvent(new style.Event("input"));
+  setTimeout(() => {
+    seen.found = body().length;
+    page.querySelector("#list-table tbody button").click();
+    seen.open = page.querySelector("#list-table .waterfall").innerText;
+    seen.expanded = page.querySelector("#list-table tbody button").getAttribute("aria-expanded");
+    seen.injected = page.querySelectorAll("#list-table img").length;
+    document.getElementById("out").textContent = JSON.stringify(seen);
+  }, 800);
+}, 800);
+</script>"""
+
+
+def test_the_list_is_searched_a_row_opens_and_the_slider_counts(browse, tmp_path):
+    count, attack = 60, "<img src=x onerror=alert(1)>"
+    columns = {
+        "rank": list(range(1, count + 1)),
+        "customer_id": [f"C{i}" for i in range(count)],
+        "probability": [0.5] * count,
+        "probability_low": [0.4] * count,
+        "probability_high": [0.6] * count,
+        "points": [530.0] * count,
+        "reasons": [[[f"{'second' if i == 1 else 'other'} reason {attack}", 20.0]] for i in range(count)],
+        "other_points": [10.0] * count,
+    }
+    depths = [
+        {"contacts": 30 * k, "share": k / 2, "buyers": 12.0 * k, "low": 9.0 * k, "high": 15.0 * k, "captured": k / 2}
+        for k in (1, 2)
+    ]
+    rows = {"of": count, "base_points": 500.0, "columns": columns}
+    folder = tmp_path / "site"
+    folder.mkdir()
+    write_report(SAMPLE | {"rows": rows, "depths": depths}, folder / "report.html")
+    (folder / "probe.html").write_text(USE, encoding="utf-8")
+    with Recording(folder) as server:
+        threading.Thread(target=server.serve_forever).start()
+        address = f"http://127.0.0.1:{server.server_port}/probe.html"
+        opened = browse(address, "--dump-dom", "--virtual-time-budget=20000")
+        server.shutdown()
+    assert "CONSOLE" not in opened.stderr
+    seen = json.loads(html.unescape(re.search(r'<pre id="out">(.+?)</pre>', opened.stdout, re.DOTALL)[1]))
+    assert (seen["first"], seen["found"], seen["expanded"], seen["injected"]) == (25, 1, "true", 0)
+    assert "60 prospects" in seen["shown"]
+    assert (seen["before"], seen["after"], seen["vain"]) == ("12", "24", "36")
+    assert seen["spoken"] == "60 contacts, 24 buyers expected"
+    lines = re.sub(r"[ \t]+", " ", seen["open"])
+    assert "Base: where everybody starts 500.0" in lines
+    assert f"second reason {attack} +20.0" in lines
+    assert "Everything else +10.0" in lines
+    assert "Points 530.0" in lines
     assert sorted(server.asked) == ["/probe.html", "/report.html"]
 
 

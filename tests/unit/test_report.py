@@ -1,15 +1,19 @@
 """The report shows what report.json holds, as text, and loads nothing."""
 
+import base64
 import copy
+import hashlib
 import json
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from propensity.errors import EnvironmentFailedError
+from propensity.evaluation.fairness import fairness_table
 from propensity.report import render_report, write_report
 from propensity.report.charts import interval_chart
 from propensity.report.curves import calibration_chart, gains_chart, lift_chart
@@ -507,6 +511,56 @@ def test_the_policy_forbids_every_load_but_embedded_pictures() -> None:
     assert (
         "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'" in policies
     )
+
+
+# --- the list and the slider ----------------------------------------------------------------------------------------
+
+ROWS = {
+    "of": 2,
+    "base_points": 500.0,
+    "columns": {
+        "rank": [1, 2],
+        "customer_id": ["A1", "A2"],
+        "probability": [0.5, 0.25],
+        "probability_low": [0.4, 0.2],
+        "probability_high": [0.6, 0.3],
+        "points": [540.0, 490.0],
+        "reasons": [[["4 visits", 30.0]], [["no visit", -15.0]]],
+        "other_points": [10.0, 5.0],
+    },
+}
+DEPTHS = [{"contacts": 1, "share": 0.5, "buyers": 0.5, "low": 0.0, "high": 1.0, "captured": 0.75}]
+
+
+def test_only_the_reports_own_script_may_run_and_no_data_can_become_one(report: dict[str, Any]) -> None:
+    report |= {"rows": copy.deepcopy(ROWS), "depths": DEPTHS}
+    report["rows"]["columns"]["customer_id"][0] = HOSTILE
+    html = render_report(report)
+    scripts = re.findall(r"<script([^>]*)>(.*?)</script>", html, re.DOTALL)
+    assert [kind for kind, _ in scripts] == [
+        ' type="application/json" id="list-rows"',
+        ' type="application/json" id="depths"',
+        ' type="module"',
+    ]
+    digest = base64.b64encode(hashlib.sha256(scripts[2][1].encode()).digest()).decode()
+    policies = [value for tag, name, value in Page(html).attributes if tag == "meta" and name == "content"]
+    assert any(value.startswith(f"default-src 'none'; script-src 'sha256-{digest}'; style") for value in policies)
+    assert json.loads(scripts[0][1]) == report["rows"]
+    assert not re.search(r"\bfetch\(|XMLHttpRequest\(", scripts[2][1].split("// The list: search, sort")[1])
+
+
+def test_a_report_of_a_run_without_rows_has_no_script(report: dict[str, Any]) -> None:
+    assert "<script" not in render_report(report)
+    assert 'id="list-frame"' not in render_report(report)
+
+
+def test_sensitive_groups_stand_in_the_model_card_with_their_warning(report: dict[str, Any]) -> None:
+    rows = fairness_table(["f"] * 50 + ["m"] * 50, np.tile([1, 0], 50), np.full(100, 0.3), np.arange(100) < 60)
+    report["fairness"] = {"share": 0.6, "attributes": [{"attribute": "gender", "feature": "gender", "table": rows}]}
+    page = page_of(report)
+    assert row_of(page, "f", "50", "1.00")[-1] == ""
+    # 10 of 50 against 50 of 50, 5 of 25 buyers; 15 buyers expected, 25 bought.
+    assert row_of(page, "m", "50", "25", "15.0", "20", "0.20")[-1] == "under 0.8"
 
 
 @pytest.mark.parametrize("source", ["https://example.org/a.png", "figures/shap.png", "data:text/html,<script>"])

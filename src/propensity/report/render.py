@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from propensity.errors import EnvironmentFailedError
-from propensity.report import charts, curves, formatting, marketing, prospects, story
+from propensity.report import charts, curves, formatting, interactive, marketing, prospects, story
 
 logger = logging.getLogger(__name__)
 
@@ -103,6 +104,7 @@ def render_report(report: Mapping[str, Any]) -> str:
     """
     selected = report["run"].get("selected")
     ranked = rank_models(report["models"])
+    script = interactive.page_script(report)
     return (
         environment()
         .get_template("report.html")
@@ -114,6 +116,9 @@ def render_report(report: Mapping[str, Any]) -> str:
             verdict=story.verdict(selected, report["comparisons"]),
             headline=_headline(report, selected),
             figures=_figures(report),
+            policy=interactive.policy(script),
+            script=None if script is None else Markup(script),  # noqa: S704 - of the package alone, none of it is data
+            embedded=lambda value: Markup(interactive.embedded(value)),  # noqa: S704 - no markup can begin in it
         )
     )
 
