@@ -78,6 +78,13 @@ class Recipe:
         """Columns that hold categories."""
         return list(self.plan.categories)
 
+    def untuned(self) -> "Recipe":
+        """The recipe without a search."""
+        models = self.study.models
+        options = models.lightgbm and models.lightgbm.model_copy(update={"tune": None})
+        study = self.study.model_copy(update={"models": models.model_copy(update={"lightgbm": options})})
+        return replace(self, study=study)
+
     def make(self, name: str, settings: Mapping[str, Any]) -> BinaryModel:
         """An unfitted model with the settings that folds chose."""
         study = self.study
@@ -152,6 +159,8 @@ def _score(
 def learn(recipe: Recipe, train: Frame, validation: Frame | None, *, progress: Progress) -> Learnt:
     """Steps 1 and 2 of the protocol: settings by folds inside train; models; calibration on rows not fitted on."""
     settings, search = choose_all(recipe, train, progress=progress)
+    if search is not None and search.params and validation is not None:
+        settings, search = _confirmed(recipe, settings, search, train, validation, progress=progress)
     progress("fitting on train")
     recency = _choose_recency(recipe, settings, train, validation, progress=progress)
     models = _fit_together(recipe, recipe.names, settings, train, recency)
@@ -215,6 +224,45 @@ def choose_all(recipe: Recipe, train: Frame, *, progress: Progress) -> tuple[Set
     return settings, search
 
 
+def _confirmed(
+    recipe: Recipe, settings: Settings, search: "Search", train: Frame, validation: Frame, *, progress: Progress
+) -> tuple[Settings, "Search"]:
+    """The tuned settings where they are better than the defaults on validation too; else the defaults.
+
+    Folds inside train cannot tell what lasts: validation is later than all of them.
+    """
+    progress("lightgbm: tuned against the defaults on validation")
+    defaults, _ = choose_all(recipe.untuned(), train, progress=progress)
+    folds = _calibration_folds(validation, recipe.study)
+    before, after = (
+        _losses_on_validation(recipe, "lightgbm", own, train, validation, folds, None) for own in (defaults, settings)
+    )
+    gain, error = mean_with_error(before - after, validation.groups)
+    told = (
+        f"on validation, which is later, log loss {'lower' if gain > 0 else 'higher'} by {abs(gain):.5f} ± {error:.5f}"
+    )
+    if gain > 0:
+        return settings, replace(search, text=f"{search.text.rstrip('.')}; {told}.")
+    return defaults, replace(
+        search, params={}, text=f"The defaults stay: what the search found won on train and not after it ({told})."
+    )
+
+
+def _losses_on_validation(
+    recipe: Recipe,
+    name: str,
+    settings: Settings,
+    train: Frame,
+    validation: Frame,
+    folds: Sequence[Fold],
+    half_life: float | None,
+) -> Floats:
+    """Log loss of each validation row by a model fitted on train, calibrated by cross-fitting."""
+    model = _fit_together(recipe, [name], settings, train, {name: half_life})[name]
+    z = cross_fit_platt(model.decision_function(validation.X), validation.labels, folds)
+    return np.asarray(np.logaddexp(0.0, z) - validation.labels * z, dtype=np.float64)
+
+
 def _search(recipe: Recipe, train: Frame, *, progress: Progress) -> "Search | None":
     """A search for LightGBM's parameters, where the study asks for one."""
     options = recipe.study.models.lightgbm
@@ -257,9 +305,7 @@ def _choose_recency(
     folds, chosen = _calibration_folds(validation, recipe.study), dict[str, float | None]()
 
     def losses(name: str, half_life: float | None) -> Floats:
-        model = _fit_together(recipe, [name], settings, train, {name: half_life})[name]
-        z = cross_fit_platt(model.decision_function(validation.X), validation.labels, folds)
-        return np.asarray(np.logaddexp(0.0, z) - validation.labels * z, dtype=np.float64)
+        return _losses_on_validation(recipe, name, settings, train, validation, folds, half_life)
 
     for name in names:
         progress(f"recency of {name}: all history, or recent")
