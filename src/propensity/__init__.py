@@ -1,8 +1,8 @@
 """Which target customers who have never bought this product will buy it next, how sure are we, and why?
 
 ``import propensity as pp`` gives `load_study`, `check`, `audit`, `classify`, `feature_catalogue`, `write_matrix`,
-`train`, `score`, `explain`, `load_bundle`, `show_scorecard`, `explain_scorecard`, `fit_scorecard` and `scorecard_sql`;
-each imports what it needs when it is first used.
+`train`, `score`, `explain`, `load_bundle`, `show_scorecard`, `explain_scorecard`, `fit_scorecard`, `scorecard_sql`,
+`shap_explanation` and `simulate`; each imports what it needs when it is first used.
 """
 
 import sys
@@ -23,7 +23,9 @@ if TYPE_CHECKING:
         load_study,
         score,
         scorecard_sql,
+        shap_explanation,
         show_scorecard,
+        simulate,
         train,
         write_matrix,
     )
@@ -42,7 +44,9 @@ __all__ = [
     "load_study",
     "score",
     "scorecard_sql",
+    "shap_explanation",
     "show_scorecard",
+    "simulate",
     "train",
     "write_matrix",
 ]

@@ -2,7 +2,7 @@
 
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from propensity.config import Study, load_study
 from propensity.errors import InputError
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from propensity.bundle import Bundle
+    from propensity.data.simulate import MarketSummary
     from propensity.pipelines import Progress
     from propensity.results import (
         AuditResult,
@@ -38,7 +39,9 @@ __all__ = [
     "load_study",
     "score",
     "scorecard_sql",
+    "shap_explanation",
     "show_scorecard",
+    "simulate",
     "train",
     "write_matrix",
 ]
@@ -481,3 +484,44 @@ def load_bundle(folder: str | Path) -> "Bundle":
     from propensity import bundle
 
     return bundle.load_bundle(folder)
+
+
+def shap_explanation(bundle: "Bundle", rows: "pd.DataFrame") -> Any:
+    """A model's exact contributions as SHAP's own object, on which SHAP's own plots work.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        From `load_bundle`.
+    rows : DataFrame of shape (n, features or more)
+        Features as `write_matrix` gives them: categories as texts.
+
+    Returns
+    -------
+    shap.Explanation
+        Values of shape (n, features), calibrated log-odds; categories stand as the numbers of their codes.
+    """
+    from propensity.bundle import encode
+    from propensity.explain.contributions import explanation
+
+    return explanation(bundle.model, encode(rows, bundle.plan), calibrator=bundle.calibrator)
+
+
+def simulate(out: str | Path, *, customers: int = 20_000, seed: int = 7) -> "MarketSummary":
+    """Simulate a market whose true probabilities are known, and write its tables to a folder.
+
+    Parameters
+    ----------
+    out : str or Path
+        The folder to write. A simulated market that is already there is replaced; anything else is left alone.
+    customers : int
+    seed : int
+        The same seed and customers give the same bytes.
+
+    Returns
+    -------
+    MarketSummary
+    """
+    from propensity.data import simulate as simulator
+
+    return simulator.simulate(out, customers=customers, seed=seed)

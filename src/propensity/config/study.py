@@ -109,6 +109,10 @@ class Study(Spec):
         """The study with these models alone, by name, without options."""
         return self.model_copy(update={"models": ModelsSpec.of(*names)})
 
+    def with_source(self, source: str | Path) -> Self:
+        """The study on other tables of the same names, such as a simulated market of another size."""
+        return self.model_copy(update={"data": self.data.model_copy(update={"source": str(source)})})
+
     def cutoff_instants(self) -> dict[str, list[datetime]]:
         """Instants in UTC of the cutoffs by split: train, validation, test (a snapshot has none)."""
         if self.cutoffs is None:

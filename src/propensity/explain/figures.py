@@ -35,12 +35,18 @@ def shap_figures(explanation: Any, *, seed: int) -> dict[str, bytes]:
 
 
 def _draw(explanation: Any, *, seed: int) -> dict[str, bytes]:
-    # Both take seconds to import, and only a report needs them.
+    # They take seconds to import, and only a report needs them.
+    import matplotlib.pyplot as plt
     import shap
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figures: dict[str, bytes] = {}
+
+    def drawn(axes: Any) -> bytes:
+        png = _png(axes.figure)
+        plt.close(axes.figure)  # shap makes it pyplot's own: a notebook would show it
+        return png
 
     def new_axes() -> Any:
         figure = Figure(figsize=(9.0, 5.4), layout="constrained")
@@ -51,13 +57,13 @@ def _draw(explanation: Any, *, seed: int) -> dict[str, bytes]:
     with _seeded(seed):
         shap.plots.beeswarm(explanation, max_display=15, show=False, ax=axes, plot_size=None)
     axes.set_xlabel("contribution (log-odds)")
-    figures["shap_summary"] = _png(axes.figure)
+    figures["shap_summary"] = drawn(axes)
     strongest = np.argsort(-np.abs(explanation.values).mean(axis=0), kind="stable")[:DEPENDENCE_PLOTS]
     for position, column in enumerate(strongest, start=1):
         axes = new_axes()
         with _seeded(seed):
-            shap.plots.scatter(explanation[:, int(column)], ax=axes, show=False, hist=False)
-        figures[f"shap_dependence_{position}"] = _png(axes.figure)
+            shap.plots.scatter(explanation[:, int(column)], ax=axes, show=False)
+        figures[f"shap_dependence_{position}"] = drawn(axes)
     return figures
 
 
