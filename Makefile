@@ -1,5 +1,6 @@
 # make demo    simulate a market, train, score, write the report, and print where to look
 # make test    install what tests need and run them all: the fast half, then the slow half
+# make pictures  take the README's pictures of the demo (needs chromium)
 # make check   lint, types and import contracts
 SHELL := /bin/bash
 PYTHON ?= python3
@@ -9,10 +10,13 @@ PYTEST := $(BIN)/python -m pytest --numprocesses auto --maxprocesses 4 --dist lo
 FAST := $(PYTEST) -m "not slow"
 SLOW := $(PYTEST) -m slow
 
-.PHONY: demo test test-fast test-slow check lock clean install install-dev
+.PHONY: demo pictures test test-fast test-slow check lock clean install install-dev
 
 demo: install
 	$(BIN)/propensity demo --out demo
+
+pictures: demo
+	$(BIN)/python docs/pictures.py demo
 
 test: test-fast test-slow
 
