@@ -1,8 +1,8 @@
 """`propensity train` leaves a whole run behind: the design's files, with the columns and keys that others build on."""
 
 import json
-import re
 import math
+import re
 from itertools import pairwise
 from pathlib import Path
 

@@ -138,7 +138,7 @@ WRONG: dict[str, tuple[tuple[str, str], str, str]] = {
     "unknown key like no other": (
         ("seed: 7", "zebra: 7"),
         "zebra",
-        "unknown key 'zebra' in the study; expected one of: about, actionable, approach, avatar, barriers, calibration,",
+        "unknown key 'zebra' in the study; expected one of: about, actionable, approach, avatar, barriers,",
     ),
     "unknown key deep inside": (
         ("born: {type: date, feature: age}", "born: {type: date, feture: age}"),
