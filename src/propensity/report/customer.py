@@ -5,6 +5,7 @@ from typing import Any
 
 import pandas as pd
 
+from propensity.report.interactive import policy
 from propensity.report.prospects import prospect_drawings
 from propensity.report.render import environment
 from propensity.report.scales import Scale, Tick
@@ -90,6 +91,7 @@ def render_customer(explanation: CustomerExplanation, *, question: str, simulate
             moves=explanation.moves.to_dict("records"),
             question=question,
             simulated=simulated,
+            policy=policy(None),
         )
     )
 
