@@ -12,13 +12,13 @@ from propensity.bundle import Bundle
 from propensity.config import Study
 from propensity.data.connect import to_count
 from propensity.data.snapshot import SnapshotRows
-from propensity.data.tables import Tables
+from propensity.data.tables import Tables, known_at
 from propensity.data.timeline import timeline
 from propensity.errors import ConfigError, InputError
 from propensity.explain.contributions import contributions, to_points
 from propensity.explain.moves import moves
-from propensity.explain.neighbours import nearest
-from propensity.explain.reasons import reason_text, top_reasons, usual
+from propensity.explain.neighbours import distance, nearest
+from propensity.explain.reasons import family_columns, reason_text, top_reasons, usual
 from propensity.features.matrix import Frame, build_frame
 from propensity.features.plan import FeaturePlan
 from propensity.labels import label_cohort
@@ -35,6 +35,7 @@ from propensity.samples import (
     snapshot_frame,
     study_functions,
 )
+from propensity.scoring import chunks
 from propensity.temporal import format_instant
 
 _DONORS = 300
@@ -86,7 +87,7 @@ def explain(
     if study.is_snapshot:
         rows = read_snapshot_rows(study)
         frame = snapshot_list(study, rows, bundle.plan)[0]
-        at = _place(frame, customer, known=customer in set(rows.keys["customer_id"].astype(str)), when="")
+        at = _place_in_snapshot(frame, rows, customer)
         history, earlier = None, _labelled_rows(study, rows, bundle.plan)
     else:
         with open_study(study, today=today) as tables:
@@ -117,6 +118,16 @@ def _place(frame: Frame, customer: str, *, known: bool, when: str) -> int:
     raise InputError(f"explain: {customer!r} is not a prospect{when}: {why}.")
 
 
+def _place_in_snapshot(frame: Frame, rows: SnapshotRows, customer: str) -> int:
+    own = np.flatnonzero(rows.keys["customer_id"].astype(str).to_numpy() == customer)
+    if len(own) and rows.part is not None and rows.part[own[0]] != "test":
+        raise InputError(
+            f"explain: {customer!r} is among the {rows.part[own[0]] or 'unused'} rows of this snapshot: its outcome is "
+            "not to be predicted. Only test rows are listed and explained."
+        )
+    return _place(frame, customer, known=len(own) > 0, when="")
+
+
 def _actionable(study: Study, plan: FeaturePlan) -> npt.NDArray[np.bool_]:
     """Which features may be changed in thought: as the study says, or behaviour; never sensitive ones."""
     if study.actionable is None:
@@ -134,6 +145,14 @@ def _actionable(study: Study, plan: FeaturePlan) -> npt.NDArray[np.bool_]:
     )
 
 
+def _untried(study: Study, plan: FeaturePlan, actionable: npt.NDArray[np.bool_]) -> list[str]:
+    """Declared features that stay as they are, because others of their family may not change."""
+    if study.actionable is None:
+        return []
+    held = [own for own in family_columns(plan.catalogue()) if not actionable[own].all()]
+    return [plan.names[at] for own in held for at in own if actionable[at]]
+
+
 def _matured(tables: Tables, study: Study, plan: FeaturePlan, as_of: datetime, *, progress: Progress) -> Frame | None:
     """The prospects of the latest cutoff whose outcome was known as of the date, with what they did."""
     known = [cutoff for cutoff in matured_cutoffs(study, until=as_of) if cutoff < as_of]
@@ -142,7 +161,7 @@ def _matured(tables: Tables, study: Study, plan: FeaturePlan, as_of: datetime, *
     cutoff = max(known)
     progress(f"similar prospects as of {format_instant(cutoff, zone=study.zone)}")
     keys = draw(tables, study, cutoff, plan=plan).keys
-    y = label_cohort(tables, keys, cutoff, study=study, express=express)
+    y = label_cohort(known_at(tables, as_of), keys, cutoff, study=study, express=express)
     labels = pd.DataFrame({"bought_at": pd.NaT, "amount": np.nan, "y": y})
     return build_frame(
         tables, plan, cohorts=[keys], cutoffs=[cutoff], labels=[labels], functions=study_functions(study)
@@ -153,7 +172,8 @@ def _labelled_rows(study: Study, rows: SnapshotRows, plan: FeaturePlan) -> Frame
     if rows.y is None:
         return None
     every = np.ones(len(rows.keys), dtype=bool)
-    return snapshot_frame(rows, plan, (every if rows.part is None else rows.part == "train") & rows.is_target)
+    own = every if rows.part is None else rows.part == "train"
+    return snapshot_frame(rows, plan, own & rows.is_target & ~rows.is_suppressed)
 
 
 def _take_apart(
@@ -202,6 +222,7 @@ def _take_apart(
         timeline=timeline,
         neighbours=None if earlier is None else _neighbours(bundle, phi[0], earlier, study, but=customer),
         moves=_moves(bundle, row, frame.X, actionable, seed=study.seed),
+        untried=_untried(study, bundle.plan, actionable),
     )
 
 
@@ -215,10 +236,10 @@ def _neighbours(
 ) -> pd.DataFrame:
     """The most similar prospects of an earlier cutoff who bought, and who did not."""
     others = earlier.take(earlier.keys["customer_id"].astype(str).to_numpy() != but)
-    X = others.X.reset_index(drop=True)
-    points, _ = _points_of(bundle, X)
-    chosen, distance = nearest(own, points, others.labels, count=_NEIGHBOURS)
-    reasons = top_reasons(points[chosen], X.iloc[chosen], bundle.plan.catalogue(), count=_REASONS)
+    apart = np.concatenate([distance(own, _points_of(bundle, chunk)[0]) for chunk in chunks(others.X)])
+    chosen = nearest(apart, others.labels, count=_NEIGHBOURS)
+    X = others.X.iloc[chosen].reset_index(drop=True)
+    reasons = top_reasons(_points_of(bundle, X)[0], X, bundle.plan.catalogue(), count=_REASONS)
     told = [", ".join(text for text in row if isinstance(text, str)) for row in reasons.iloc[:, :_REASONS].to_numpy()]
     cutoff = others.keys["cutoff"].iloc[0]
     return pd.DataFrame(
@@ -226,8 +247,8 @@ def _neighbours(
             "customer_id": others.keys["customer_id"].iloc[chosen].astype(str).to_numpy(),
             "bought": others.labels[chosen].astype(bool),
             "as_of": None if pd.isna(cutoff) else format_instant(cutoff.tz_localize("UTC"), zone=study.zone),
-            "probability": bundle.probability(X.iloc[chosen]),
-            "distance": distance,
+            "probability": bundle.for_list(others.X).probability(X),
+            "distance": apart[chosen],
             "reasons": told,
         }
     )

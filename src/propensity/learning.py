@@ -229,7 +229,7 @@ def _confirmed(
 ) -> tuple[Settings, "Search"]:
     """The tuned settings where they are better than the defaults on validation too; else the defaults.
 
-    Folds inside train cannot tell what lasts: validation is later than all of them.
+    Folds inside train cannot tell what lasts: validation is of other rows, and in a study with dates later.
     """
     progress("lightgbm: tuned against the defaults on validation")
     defaults, _ = choose_all(recipe.untuned(), train, progress=progress)
@@ -238,13 +238,11 @@ def _confirmed(
         _losses_on_validation(recipe, "lightgbm", own, train, validation, folds, None) for own in (defaults, settings)
     )
     gain, error = mean_with_error(before - after, validation.groups)
-    told = (
-        f"on validation, which is later, log loss {'lower' if gain > 0 else 'higher'} by {abs(gain):.5f} ± {error:.5f}"
-    )
+    told = f"on validation log loss {'lower' if gain > 0 else 'higher'} by {abs(gain):.5f} ± {error:.5f}"
     if gain > 0:
         return settings, replace(search, text=f"{search.text.rstrip('.')}; {told}.")
     return defaults, replace(
-        search, params={}, text=f"The defaults stay: what the search found won on train and not after it ({told})."
+        search, params={}, text=f"The defaults stay: what the search found won on train and not beyond it ({told})."
     )
 
 

@@ -172,6 +172,8 @@ class CustomerExplanation:
         ``distance`` (points) and ``reasons``, those who bought first; None where no outcome was known yet.
     moves : DataFrame
         What would raise or lower the score most in the model's view: see `propensity.explain.moves`.
+    untried : list of str
+        Features that the study declares actionable, which on train move together with some that are not.
     """
 
     study: str
@@ -190,6 +192,7 @@ class CustomerExplanation:
     timeline: pd.DataFrame | None
     neighbours: pd.DataFrame | None
     moves: pd.DataFrame
+    untried: list[str]
 
     def __repr__(self) -> str:
         head = (

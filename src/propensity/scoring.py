@@ -79,11 +79,10 @@ def rank_prospects(
     """
     log_odds = bundle.log_odds(X)
     values = prospect_values(bundle, contact, X, bundle.probability(X)) if contact.has_profit else None
-    order = np.lexsort((tie_breaker(keys["customer_id"]), -log_odds))
-    if rank_by == "expected_profit" and values is not None:
-        order = order[np.argsort(-values["expected_profit"].to_numpy()[order], kind="stable")]
+    profit = values["expected_profit"].to_numpy() if values is not None and rank_by == "expected_profit" else None
+    order = best_first(log_odds, keys["customer_id"], profit)
     ranked = X.iloc[order]
-    rows = pd.concat([_explained(bundle, chunk) for chunk in _chunks(ranked)], ignore_index=True)
+    rows = pd.concat([_explained(bundle, chunk) for chunk in chunks(ranked)], ignore_index=True)
     rank = np.arange(1, len(ranked) + 1)
     decile = np.ceil(rank * 10 / len(ranked)).astype(np.int64)
     listed = pd.DataFrame({"rank": rank, "customer_id": keys["customer_id"].to_numpy()[order]})
@@ -101,7 +100,7 @@ def rank_prospects(
     listed["control"] = False
     listed["model_name"] = model_name
     listed["model_version"] = model_version
-    horizons = [bundle.horizon_probabilities(chunk) for chunk in _chunks(ranked)]
+    horizons = [bundle.horizon_probabilities(chunk) for chunk in chunks(ranked)]
     listed = pd.concat([listed, pd.concat(horizons, ignore_index=True)], axis=1)
     if answers is not None:
         own = answers.iloc[order].reset_index(drop=True)
@@ -179,12 +178,21 @@ def in_order(frame: Frame, ranked: pd.DataFrame) -> pd.DataFrame:
     return frame.X.iloc[position[ranked["customer_id"].to_numpy()].to_numpy()].reset_index(drop=True)
 
 
+def best_first(
+    log_odds: npt.NDArray[np.float64], customer_ids: pd.Series, profit: npt.NDArray[np.float64] | None = None
+) -> npt.NDArray[np.intp]:
+    """The order of a list, as positions, shape (n,): by profit where it is given, then by log-odds, then by hash."""
+    ties = (tie_breaker(customer_ids), -log_odds)
+    return np.lexsort(ties if profit is None else (*ties, -profit))
+
+
 def tie_breaker(customer_ids: pd.Series) -> npt.NDArray[np.uint64]:
     """A fixed pseudo-random number for each key, shape (n,)."""
     return pd.util.hash_array(customer_ids.astype(str).to_numpy(dtype=object))
 
 
-def _chunks(X: pd.DataFrame) -> Iterator[pd.DataFrame]:
+def chunks(X: pd.DataFrame) -> Iterator[pd.DataFrame]:
+    """Rows in pieces of `CHUNK`, so that what is made of each is bounded in memory; one empty piece of no rows."""
     for start in range(0, max(len(X), 1), CHUNK):
         yield X.iloc[start : start + CHUNK].reset_index(drop=True)
 

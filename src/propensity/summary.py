@@ -11,16 +11,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from propensity.bundle import QUANTILE, Bundle
+from propensity.bundle import Bundle
 from propensity.config import Study
 from propensity.evaluation.curves import calibration_table, gains_curve
-from propensity.evaluation.fairness import fairness_table
 from propensity.evaluation.ranking import rows_at
 from propensity.explain.contributions import contributions, explanation, to_points
 from propensity.explain.figures import shap_figures
 from propensity.explain.importance import importance
 from propensity.explain.reasons import scorecard_reasons
-from propensity.features.matrix import decode
+from propensity.outlook import captured_by_share, depths, fairness
 from propensity.rules.approach import TAGS
 from propensity.scoring import REASONS
 from propensity.temporal import format_instant
@@ -143,67 +142,6 @@ def list_rows(ranked: pd.DataFrame, *, most: int = LISTED) -> dict[str, Any]:
     return {"of": len(ranked), "base_points": float(first["base_points"].iloc[0]), "columns": columns}
 
 
-def depths(bundle: Bundle, ranked: pd.DataFrame, X: pd.DataFrame, gains: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """What to expect of contacting the first of a list, at each hundredth of it.
-
-    Parameters
-    ----------
-    ranked : DataFrame, n rows
-        The prospect list.
-    X : DataFrame of float32, shape (n, features)
-        Feature rows in the list's order.
-    gains : mapping
-        The selected model's gains on test: what the same share held there.
-
-    Returns
-    -------
-    list of dict
-        ``contacts``, ``share``, ``buyers`` (expected) with its 90 % interval ``low`` and ``high`` (chance, and what the
-        model does not know; not change over time), and ``captured``: the share of buyers that it held on test.
-    """
-    n = len(ranked)
-    probability = ranked["probability"].to_numpy()
-    chance = np.cumsum(probability * (1 - probability))
-    error = QUANTILE * np.sqrt(chance + bundle.running_error(X, np.ones(n)) ** 2)
-    expected = probability.cumsum()
-    found = []
-    for share in np.arange(1, 101) / 100:
-        k = rows_at(float(share), n)
-        low, high = expected[k - 1] - error[k - 1], expected[k - 1] + error[k - 1]
-        row = {"contacts": k, "share": k / n, "buyers": expected[k - 1], "low": max(low, 0.0), "high": min(high, k)}
-        known = None not in gains["capture"]
-        captured = float(np.interp(k / n, gains["share"], gains["capture"])) if known else None
-        found.append({**{name: float(value) for name, value in row.items()}, "contacts": k, "captured": captured})
-    return found
-
-
-def fairness(study: Study, training: Training) -> list[dict[str, Any]]:
-    """How the selected model's list of the test prospects treats the groups of each sensitive attribute."""
-    plan, evaluation = training.samples.plan, training.evaluation
-    test = training.samples.test if training.samples.test is not None else training.samples.train
-    share = study.contact.share(len(test))
-    order = np.argsort(-evaluation.ranked_by[evaluation.selected], kind="stable")
-    selected = np.zeros(len(test), dtype=bool)
-    selected[order[: rows_at(share, len(test))]] = True
-    probability = evaluation.predictions[evaluation.selected].to_numpy()
-    decoded = decode(test.X, plan.catalogue())
-    found = []
-    for feature in plan.features:
-        if feature.sensitive and not feature.name.endswith("_missing"):
-            groups = _groups_of(decoded[feature.name])
-            table = fairness_table(groups, test.labels, probability, selected)
-            found.append({"attribute": feature.description, "feature": feature.name, "table": table})
-    return found
-
-
-def _groups_of(values: pd.Series) -> list[str | None]:
-    """Categories as they are; numbers in quarters of the prospects."""
-    if pd.api.types.is_numeric_dtype(values) and values.nunique() > 6:
-        bands = pd.qcut(values.astype("float64"), 4, duplicates="drop")
-        return [None if pd.isna(band) else f"{band.left:,.6g} to {band.right:,.6g}" for band in bands]
-    return [None if pd.isna(value) else f"{value:g}" if isinstance(value, float) else str(value) for value in values]
-
-
 def build_report(
     study: Study,
     training: Training,
@@ -279,7 +217,7 @@ def build_report(
         "calibration": training.calibration,
         "calibration_by_cutoff": cutoff_rows(study, training),
         "curves": gains_of,
-        "capacity": {"share": share, "count": rows_at(share, test)},
+        "capacity": {"share": share, "count": rows_at(share, test), "listed": study.contact.share(len(ranked))},
         "importance": features,
         "importance_by_group": groups,
         "features": [{name: feature[name] for name in _CATALOGUED} for feature in bundle.plan.catalogue()],
@@ -290,7 +228,7 @@ def build_report(
         "points": study.points.model_dump(),
         "prospects": shown_prospects(ranked, bundle, X),
         "rows": list_rows(ranked),
-        "depths": depths(bundle, ranked, X, gains_of[evaluation.selected]["gains"]),
+        "depths": depths(bundle, ranked, X, captured_by_share(study, training)),
         "fairness": {"share": share, "attributes": fairness(study, training)},
         "list": dict(list_entry),
         "data": {"tables": training.samples.data, "warnings": training.samples.warnings},

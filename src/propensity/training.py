@@ -27,6 +27,7 @@ from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
 from propensity.horizons import judge_horizons, learn_horizons
 from propensity.learning import Learnt, Progress, Recency, Recipe, Refit, Settings, learn, prefixed, refit
+from propensity.models.amount import AmountModel
 from propensity.models.calibrators import Choice, Scored
 from propensity.models.hazard import HazardModel
 from propensity.models.prior import Prior, judge_em
@@ -87,9 +88,9 @@ class Training:
     """The result of training a study.
 
     `indicator` tells which feature the single indicator ranks on, `recency` how older rows count, `search` what came
-    of tuning LightGBM, `profit` what a campaign on test would have earned, `horizons` how each came out, `calibration`
-    which calibrator the deployed model has and why, `by_cutoff` how many bought, and how many were expected to, at
-    each matured cutoff.
+    of tuning LightGBM, `amount` is the model of amounts as it was before test's buyers were known, `profit` tells what
+    a campaign on test would have earned, `horizons` how each came out, `calibration` which calibrator the deployed
+    model has and why, `by_cutoff` how many bought, and how many were expected to, at each matured cutoff.
     """
 
     samples: Samples
@@ -101,6 +102,7 @@ class Training:
     indicator: dict[str, Any] | None = None
     recency: Recency = field(default_factory=dict)
     search: "Search | None" = None
+    amount: AmountModel | None = None
     profit: dict[str, Any] | None = None
     horizons: dict[str, Any] | None = None
     warnings: list[str] = field(default_factory=list)
@@ -191,6 +193,7 @@ def train_study(
         indicator=_indicator(learnt, samples.plan),
         recency=learnt.recency,
         search=learnt.search,
+        amount=amount,
         profit=profit,
         horizons=horizons,
     )

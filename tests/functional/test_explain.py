@@ -1,6 +1,7 @@
 """`propensity explain`: the listed score, the scorecard, the timeline, who is alike, and what would move it."""
 
 import re
+import shutil
 
 import numpy as np
 import pandas as pd
@@ -90,6 +91,33 @@ def test_a_study_says_what_is_actionable(propensity, trained, make_study, study_
     answer = propensity("explain", study, listed["customer_id"], "--runs", trained.runs)
     assert answer.code == 2
     assert "actionable: no feature is called 'qoutes'" in answer.err
+
+
+def test_what_is_declared_and_cannot_move_alone_is_named(trained, make_study, study_text, told, listed):
+    families = {}
+    for entry in pp.load_bundle(trained.folder / "bundle").plan.catalogue():
+        families.setdefault(entry["family"], []).append(entry["name"])
+    family = next(names for names in families.values() if len(names) > 1)
+    study = make_study(f"{study_text}\nactionable: [{family[0]}]\n")
+    again = pp.explain(study, listed["customer_id"], runs=trained.runs)
+    assert again.untried == [family[0]]
+    assert again.moves.empty
+    assert told.untried == []
+
+
+def test_a_purchase_that_became_known_later_does_not_make_a_buyer(trained, market, told, tmp_path):
+    tables = tmp_path / "tables"
+    shutil.copytree(market, tables)
+    bought = pd.read_parquet(tables / "purchases.parquet")
+    nearest = told.neighbours["customer_id"].iloc[0]
+    assert told.neighbours["bought"].iloc[0]
+    late = bought["customer_id"] == nearest
+    bought.loc[late, "available_at"] = bought["available_at"].max()
+    assert (bought.loc[late, "available_at"] >= pd.Timestamp(AS_OF)).all()
+    bought.to_parquet(tables / "purchases.parquet")
+    study = pp.load_study(trained.study).with_source(tables)
+    again = pp.explain(study, told.customer_id, runs=trained.runs).neighbours
+    assert nearest not in set(again.loc[again["bought"], "customer_id"])
 
 
 def test_page_is_whole_and_free_of_markup_from_data(propensity, trained, listed, tmp_path):

@@ -1,6 +1,7 @@
 """Qualification from the study to the list, its waterfall, the run's files and the report."""
 
 import json
+import math
 
 import pandas as pd
 import pytest
@@ -74,3 +75,18 @@ def test_mistakes_get_a_message(propensity, quick, quick_text, make_study, tmp_p
     start, end = only.index("qualification:"), only.index("list: {")
     code, said = score(only[:start] + only[end:])
     assert (code, "add a qualification" in said) == (2, True)
+
+
+def test_who_is_not_on_the_list_counts_as_not_selected(propensity, quick_text, make_study, tmp_path):
+    study = make_study(quick_text.replace("qualified_only: false", "qualified_only: true"))
+    answer = propensity("train", study, "--out", tmp_path / "runs", "--no-track", "--json")
+    assert answer.code == 0, answer.err
+    report = json.loads((tmp_path / "runs" / "latest" / "report.json").read_text())
+    qualified = pd.DataFrame(report["qualification"]).query("question == 'qualification' and answer == 'pass'").iloc[0]
+    for attribute in report["fairness"]["attributes"]:
+        selected = sum(row["selection_rate"] * row["prospects"] for row in attribute["table"])
+        assert round(selected) == math.ceil(report["fairness"]["share"] * qualified["test_prospects"])
+        assert sum(row["prospects"] for row in attribute["table"]) > qualified["test_prospects"]
+    assert report["depths"][-1]["contacts"] == report["rows"]["of"] == qualified["prospects"]
+    bought = round(qualified["test_prospects"] * qualified["test_conversion"])
+    assert report["depths"][-1]["captured"] == (1.0 if bought else None)

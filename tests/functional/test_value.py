@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -17,6 +18,7 @@ from propensity.config import ContactSpec, load_study
 from propensity.features.matrix import Frame
 from propensity.models.amount import AmountChoice, fit_amount
 from propensity.models.prior import Prior
+from propensity.outlook import captured_by_share
 from propensity.pipelines import labelled_samples
 from propensity.scoring import in_order, list_manifest, rank_prospects, ranked_list
 from propensity.splits import customer_folds
@@ -251,3 +253,35 @@ def test_a_snapshot_has_no_amounts(tmp_path):
     (tmp_path / "study.yaml").write_text(json.dumps(spec))
     with pytest.raises(ConfigError, match="a snapshot has no purchases whose amount could be learnt"):
         load_study(tmp_path / "study.yaml")
+
+
+def test_the_depths_and_the_fairness_table_follow_the_list_that_ranks_by_profit(valued):
+    report, profit = read(valued, "report.json"), read(valued, "profit.json")
+    capacity = profit["models"][profit["selected"]]["at_capacity"]
+    (gender,) = report["fairness"]["attributes"]
+    selected = sum(row["selection_rate"] * row["prospects"] for row in gender["table"])
+    found = sum((row["recall"] or 0) * row["buyers"] for row in gender["table"])
+    assert round(selected) == capacity["contacted"]
+    assert found == pytest.approx(capacity["buyers"], abs=1.0)  # of equal profits one comes first
+    at = next(row for row in report["depths"] if row["share"] >= report["fairness"]["share"])
+    assert at["captured"] * profit["buyers"] == pytest.approx(capacity["buyers"], abs=1.5)
+
+
+def test_what_test_held_at_each_depth_is_counted_in_the_order_of_profit(make_study, valued_text):
+    study = load_study(make_study(valued_text))
+    keys = pd.DataFrame({"customer_id": ["a", "b", "c", "d"]})
+    test = Frame(X=pd.DataFrame({"income": [1.0, 2.0, 3.0, 4.0]}), keys=keys, y=np.array([0, 1, 1, 0], dtype=np.int8))
+    log_odds = np.array([2.0, 1.0, 0.0, -1.0])
+    training = SimpleNamespace(
+        samples=SimpleNamespace(test=test),
+        evaluation=SimpleNamespace(
+            selected="blend",
+            ranked_by={"blend": log_odds},
+            predictions=pd.DataFrame({"blend": [0.5, 0.4, 0.3, 0.2]}),
+        ),
+        amount=SimpleNamespace(predict=lambda X: X["income"].to_numpy() * 100),
+    )
+    # Profits are 0.3 x (50, 80, 90, 80) less the cost: c first, then b before d for it is the more probable, then a.
+    assert captured_by_share(study, training).tolist() == [0, 0.5, 1, 1, 1]
+    by_probability = study.model_copy(update={"listing": study.listing.model_copy(update={"rank_by": "probability"})})
+    assert captured_by_share(by_probability, training).tolist() == [0, 0, 0.5, 1, 1]

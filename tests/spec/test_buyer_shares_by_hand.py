@@ -53,6 +53,24 @@ def test_the_share_is_of_all_known_customers_alike_drawn_towards_the_overall_sha
     assert np.isnan(found["f"])
 
 
+def test_the_share_of_a_sensitive_attribute_is_never_named(little_study: Little) -> None:
+    attributes = {"town": {"type": "category", "sensitive": True}, "street": "category"}
+    little = little_study(
+        {
+            "data": {"customers": {"attributes": attributes}, "recorded_until": "2025-09-01"},
+            "features": {"buyer_shares": ["town", "street"]},
+            "cutoffs": CUTOFFS,
+        },
+        customers=[{"customer_id": key, "town": "x", "street": "y"} for key in "abcd"],
+        purchases=[bought("a", "2025-03-10"), bought("b", "2025-05-10"), bought("c", "2025-07-10")],
+    )
+    with little.open() as tables:
+        names = ["town_buyer_share", "street_buyer_share"]
+        plan = temporal_samples(tables, little.load(), always=names).plan
+    sensitive = {entry["name"]: entry["sensitive"] for entry in plan.catalogue()}
+    assert [sensitive[name] for name in names] == [True, False]
+
+
 def test_what_is_bought_from_the_cutoff_on_changes_nothing(little_study: Little) -> None:
     later = [bought("e", "2025-07-01 00:00:00"), bought("d", "2025-07-02"), bought("f", "2025-08-01")]
     plain, other = shares(little_study), shares(little_study, *later)

@@ -47,3 +47,18 @@ def test_a_family_moves_only_where_all_of_it_may() -> None:
 def test_the_strongest_of_each_direction_are_kept() -> None:
     assert found([True, True, True], count=1)["points"].tolist() == [50.0, -20.0]
     assert found([True, True, True])["points"].tolist() == [50.0, 31.0, -13.0, -20.0]
+
+
+def test_who_speaks_reads_differently_then() -> None:
+    donors = pd.DataFrame([[1.4, 6.0, 40.0]], columns=ROW.columns, dtype="float32")
+    table = moves(
+        ROW,
+        donors,
+        CATALOGUE,
+        np.array([True, True, False]),
+        points=lambda X: X.to_numpy(dtype=np.float64) @ np.array([100.0, 1.0, 1.0]),
+        probability=lambda X: np.full(len(X), 0.5),
+        contributions=lambda X: X.to_numpy(dtype=np.float64) * np.array([100.0, 1.0, 1.0]),
+    )
+    # The week's visits move the score by 40 of 44 points, yet both values read as one visit.
+    assert table[["now", "then"]].to_numpy().tolist() == [["2 visits in a month", "6 visits in a month"]]

@@ -210,3 +210,9 @@ def test_what_is_usual_of_categories_flags_and_attributes_that_few_give() -> Non
     flag = entry("is_student", "student: {value}", "value", kind="boolean", typical=0.0)
     assert [usual_text(value, flag) for value in (0.0, 1.0)] == [" (as usual)", " (usually no)"]
     assert usual_text(3.0, {**CATALOGUE[2], "typical": 5.0, "missing_share": 0.9}) == " (usually not given)"
+
+
+def test_less_than_half_a_day_is_less_than_a_day() -> None:
+    quote = entry("recency_days_quote", "last quote {value} days ago", "days")
+    told = [reason_text(days, quote) for days in (0.0, 0.4, 0.6, 2.0)]
+    assert told == ["last quote less than a day ago"] * 2 + ["last quote 1 day ago", "last quote 2 days ago"]

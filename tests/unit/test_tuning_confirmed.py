@@ -1,4 +1,4 @@
-"""What a search found on train is taken only where it is better on validation, which is later."""
+"""What a search found on train is taken only where it is better on validation."""
 
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,7 +42,7 @@ def recipe() -> Recipe:
             False,
             "The defaults stay: what the search found won on",
         ),
-        (None, True, "on validation, which is later, log loss lower by"),
+        (None, True, "on validation log loss lower by"),
     ],
 )
 def test_validation_has_the_last_word(recipe, found, kept, said, monkeypatch):

@@ -5,7 +5,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time
 from functools import reduce
 from operator import or_
@@ -139,6 +139,12 @@ def as_of(records: ir.Table, cutoff: datetime) -> ir.Table:
     """Rows that had happened and were known: ``occurred_at < cutoff`` and ``available_at < cutoff``."""
     table = records.filter(records.occurred_at < _instant(cutoff))
     return table.filter(table.available_at < _instant(cutoff)) if "available_at" in table.columns else table
+
+
+def known_at(tables: Tables, cutoff: datetime) -> Tables:
+    """The tables with those events and purchases alone that had happened and were known at a cutoff."""
+    events, purchases = (None if t is None else as_of(t, cutoff) for t in (tables.events, tables.purchases))
+    return replace(tables, events=events, purchases=purchases)
 
 
 def is_later(times: Sequence[ir.TimestampValue], cutoff: datetime) -> ir.BooleanValue:

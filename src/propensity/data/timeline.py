@@ -10,7 +10,7 @@ from propensity.data.connect import to_frame
 from propensity.data.schema import AMOUNT_UNITS
 from propensity.data.tables import Tables, as_of
 
-_KEPT_APART = {"customer_id", "occurred_at", "available_at", "kind", "product", "value_units", "amount_units"}
+_KEPT_APART = {"customer_id", "occurred_at", "available_at", "value_units", "amount_units"}
 
 
 def timeline(tables: Tables, customer_id: Any, cutoff: datetime, *, zone: ZoneInfo) -> pd.DataFrame:
@@ -39,7 +39,7 @@ def timeline(tables: Tables, customer_id: Any, cutoff: datetime, *, zone: ZoneIn
         value = own.get("value_units", own.get("amount_units"))
         if role == "purchase" and tables.spec.purchases is not None and tables.spec.purchases.amount is None:
             value = None
-        details = [column for column in own.columns if column not in _KEPT_APART]
+        details = [column for column in own.columns if column not in {*_KEPT_APART, what}]
         parts.append(
             pd.DataFrame(
                 {

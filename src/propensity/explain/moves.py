@@ -49,7 +49,8 @@ def moves(
     points, probability : callable
         Of rows, shape (m,).
     contributions : callable
-        Their contributions in points, shape (m, p): the member that moves most speaks for its family.
+        Their contributions in points, shape (m, p): of the members that read differently then, the one that moves most
+        speaks for its family; where none does, the change is not told.
     count : int
         How many changes to tell in each direction.
 
@@ -81,10 +82,13 @@ def moves(
     told = []
     for at, phi, chance in zip(chosen, after, probability(changed.iloc[chosen]), strict=True):
         own = own_of[at]
-        speaker = int(own[np.argmax((phi - before)[own] * np.sign(gain[at]))])
-        entry = catalogue[speaker]
-        now, then = float(own_values[speaker]), float(changed.to_numpy()[at, speaker])
-        told.append((entry["name"], reason_text(now, entry), reason_text(then, entry), float(gain[at]), float(chance)))
+        for speaker in own[np.argsort(-(phi - before)[own] * np.sign(gain[at]), kind="stable")]:
+            entry = catalogue[speaker]
+            now = reason_text(float(own_values[speaker]), entry)
+            then = reason_text(float(changed.iloc[at, speaker]), entry)
+            if now != then:
+                told.append((entry["name"], now, then, float(gain[at]), float(chance)))
+                break
     return pd.DataFrame(told, columns=columns)
 
 

@@ -8,8 +8,8 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 
 
-def nearest(own: Floats, points: Floats, bought: npt.NDArray[Any], *, count: int = 3) -> tuple[list[int], Floats]:
-    """Find the nearest rows that bought and the nearest that did not.
+def distance(own: Floats, points: Floats) -> Floats:
+    """How far others are from a prospect.
 
     Two prospects are as far apart as their contributions are, feature by feature (Euclidean, in points): what the model
     does not look at does not separate them, and what it weighs heavily does.
@@ -20,26 +20,37 @@ def nearest(own: Floats, points: Floats, bought: npt.NDArray[Any], *, count: int
         Contributions of the prospect.
     points : ndarray of shape (n, p)
         Contributions of others.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        In points.
+
+    Examples
+    --------
+    >>> distance(np.zeros(2), np.array([[3.0, 4.0], [1.0, 0.0]])).tolist()
+    [5.0, 1.0]
+    """
+    return np.asarray(np.sqrt(((points - own) ** 2).sum(axis=1)), dtype=np.float64)
+
+
+def nearest(apart: Floats, bought: npt.NDArray[Any], *, count: int = 3) -> list[int]:
+    """Find the nearest rows that bought and the nearest that did not: the buyers first, the nearest of each kind first.
+
+    Parameters
+    ----------
+    apart : ndarray of shape (n,)
+        How far each is.
     bought : ndarray of shape (n,)
         Whether they bought.
     count : int
         How many of each kind.
 
-    Returns
-    -------
-    rows : list of int
-        The buyers first, the nearest of each kind first.
-    distance : ndarray of shape (len(rows),)
-        In points.
-
     Examples
     --------
-    >>> rows, distance = nearest(np.zeros(1), np.array([[3.0], [1.0], [2.0], [-1.5]]), np.array([1, 1, 0, 0]), count=1)
-    >>> rows, distance.tolist()
-    ([1, 3], [1.0, 1.5])
+    >>> nearest(np.array([3.0, 1.0, 2.0, 1.5]), np.array([1, 1, 0, 0]), count=1)
+    [1, 3]
     """
-    apart = np.sqrt(((points - own) ** 2).sum(axis=1))
     order = np.argsort(apart, kind="stable")
     kinds = np.asarray(bought, dtype=bool)[order]
-    rows = [int(row) for wanted in (kinds, ~kinds) for row in order[wanted][:count]]
-    return rows, apart[rows]
+    return [int(row) for wanted in (kinds, ~kinds) for row in order[wanted][:count]]

@@ -156,6 +156,8 @@ def reason_text(value: float, entry: Mapping[str, Any]) -> str:
     text = _formatted(value + 0.0, entry)  # adding zero turns -0.0 into 0.0
     if "{value} fewer" in phrase:
         text = text.removeprefix("-")
+    if text == "0" and phrase.endswith("{value} days ago"):
+        return phrase.removesuffix("{value} days ago") + "less than a day ago"
     # Not str.format: an event's kind in the phrase may hold braces of its own.
     if "{value}" not in phrase:
         return phrase if phrase.startswith("as many") else f"{phrase}: {text}"

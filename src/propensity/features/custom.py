@@ -2,7 +2,8 @@
 
 A study names them as ``features.custom: [module:function]``; the module is looked for beside the study's file, and
 among what is installed. A function takes `propensity.data.past.PastTables` and returns a DataFrame or an ibis Table
-with ``customer_id`` and a column of numbers for each feature; ``function.descriptions`` may say in words what they are.
+with ``customer_id`` and a column of numbers for each feature; ``function.descriptions`` may say in words what they
+are, and ``function.sensitive`` which of them must not be named in a reason.
 """
 
 import sys
@@ -138,12 +139,15 @@ def plan_custom(tables: Tables, functions: Mapping[str, CustomFunction], *, cuto
         for name, function in functions.items():
             frame = _call(name, function, past)
             words = getattr(function.call, "descriptions", {})
-            features = [_feature(column, words.get(column), name) for column in frame.columns]
+            kept_back = set(getattr(function.call, "sensitive", ()))
+            features = [
+                _feature(column, words.get(column), name, sensitive=column in kept_back) for column in frame.columns
+            ]
             plans.append(CustomPlan(function=name, features=tuple(features), code=function.code))
     return tuple(plans)
 
 
-def _feature(column: str, words: str | None, function: str) -> Feature:
+def _feature(column: str, words: str | None, function: str, *, sensitive: bool) -> Feature:
     words = words or column.replace("_", " ")
     return Feature(
         name=column,
@@ -153,6 +157,7 @@ def _feature(column: str, words: str | None, function: str) -> Feature:
         group="custom",
         unit="value",
         source=function,
+        sensitive=sensitive,
     )
 
 

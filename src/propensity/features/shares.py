@@ -39,7 +39,11 @@ def share_functions(study: Study, *, express: Express) -> dict[str, CustomFuncti
         columns = {f"{name}_buyer_share": shrunken_share(frame["bought"], frame[name]) for name in attributes}
         return pd.DataFrame({"customer_id": frame["customer_id"], **columns})
 
-    labels = {name: study.data.customers.attributes[name].label or name.replace("_", " ") for name in attributes}
+    declared = study.data.customers.attributes
+    shares.sensitive = {  # type: ignore[attr-defined]
+        f"{name}_buyer_share" for name in attributes if declared[name].sensitive
+    }
+    labels = {name: declared[name].label or name.replace("_", " ") for name in attributes}
     shares.descriptions = {  # type: ignore[attr-defined]
         f"{name}_buyer_share": f"share of buyers among customers of the same {label}" for name, label in labels.items()
     }

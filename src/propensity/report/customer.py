@@ -114,8 +114,9 @@ def draw_timeline(timeline: pd.DataFrame, as_of: str | None) -> TimelineDrawing:
     >>> drawing.earlier, [(row.name, row.count) for row in drawing.kinds]
     (1, [('visit', 2)])
     """
-    zone = timeline["at"].dt.tz
-    end = timeline["at"].max() if as_of is None else pd.Timestamp(as_of).tz_localize(zone)
+    # Local times without their zone: a clock that is turned at midnight leaves days without one.
+    timeline = timeline.assign(at=timeline["at"].dt.tz_localize(None))
+    end = timeline["at"].max() if as_of is None else pd.Timestamp(as_of)
     start = end - pd.Timedelta(days=_DAYS)
     shown = timeline[timeline["at"] >= start]
     names = shown["what"].fillna("not given").astype(str)

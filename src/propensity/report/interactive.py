@@ -12,6 +12,8 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+from propensity.errors import EnvironmentFailedError
+
 _EXPORT = re.compile(r"export\{[^}]*?(\w+) as default[^}]*\};?")
 
 
@@ -40,7 +42,9 @@ def _data_tables() -> str:
     bundle = resources.files("itables").joinpath("html", "dt_bundle.js").read_text(encoding="utf-8")
     exported = _EXPORT.search(bundle)
     if exported is None or "</script" in bundle:
-        raise RuntimeError("itables: its build of DataTables has another form than expected; install itables 2.9.")
+        raise EnvironmentFailedError(
+            "itables: its build of DataTables has another form than expected. Install itables 2.9."
+        )
     return f"{_EXPORT.sub('', bundle)}\nconst {_TABLE} = {exported[1]};\n"
 
 

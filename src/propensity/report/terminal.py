@@ -262,6 +262,8 @@ def show_explanation(told: CustomerExplanation) -> None:
         moved["points"] = told.moves["points"].map("{:+.1f}".format)
         moved["probability then"] = told.moves["probability"].map(percent)
         show_table(moved, title="What would move it: the model's view, not cause", fold=["now", "if it were"])
+    if told.untried:
+        say(f"Not tried, for they move together with what is not declared actionable: {', '.join(told.untried)}")
 
 
 def _show_records(timeline: pd.DataFrame) -> None:

@@ -1,0 +1,24 @@
+"""A customer's page: what is drawn of the records."""
+
+import pandas as pd
+import pytest
+
+from propensity.report.customer import draw_timeline
+
+
+@pytest.mark.parametrize(
+    ("zone", "as_of"),
+    [
+        ("Atlantic/Azores", "2025-10-26"),  # midnight comes twice
+        ("America/Havana", "2025-11-02"),
+        ("Africa/Cairo", "2025-04-25"),  # midnight does not come
+        ("America/Asuncion", "2024-10-06"),
+    ],
+)
+def test_a_year_that_ends_or_begins_where_the_clock_is_turned_can_be_drawn(zone, as_of):
+    at = pd.to_datetime([f"{pd.Timestamp(as_of) - pd.Timedelta(days=days):%F} 12:00" for days in (1, 200, 365, 400)])
+    rows = pd.DataFrame({"at": at.tz_localize(zone), "role": "event", "what": "visit"})
+    drawing = draw_timeline(rows, as_of)
+    assert (drawing.earlier, drawing.kinds[0].count) == (1, 3)
+    assert drawing.kinds[0].at == sorted(drawing.kinds[0].at, reverse=True)
+    assert len(drawing.months) in (12, 13)
