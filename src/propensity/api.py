@@ -270,6 +270,7 @@ def score(
     out: str | Path | None = None,
     runs: str | Path | None = None,
     tracking_uri: str | None = None,
+    wording: str | None = None,
     progress: "Progress" = _quiet,
 ) -> "ScoreResult":
     """Rank the prospects as of a date, or the rows of a file for a snapshot study.
@@ -288,6 +289,8 @@ def score(
         Where to write the list (``.parquet`` or ``.csv``), its manifest beside it.
     runs : str or Path, optional
         Where the study's runs are; default ``runs/<study>``.
+    wording : str, optional
+        A language (``de``) or a wording file, in place of the study's own.
 
     Returns
     -------
@@ -296,7 +299,7 @@ def score(
     """
     from propensity import pipelines
 
-    loaded = _study(study)
+    loaded = _study(study) if wording is None else _study(study).with_wording(wording)
     return pipelines.score(
         loaded,
         as_of=_instant(as_of, loaded),
@@ -318,6 +321,7 @@ def explain(
     model: str | None = None,
     runs: str | Path | None = None,
     tracking_uri: str | None = None,
+    wording: str | None = None,
     progress: "Progress" = _quiet,
 ) -> "CustomerExplanation":
     """Take one prospect's score apart.
@@ -330,7 +334,7 @@ def explain(
         The customer's key.
     as_of : date, datetime or str, optional
         The cutoff; default the latest scorable one.
-    model, runs, tracking_uri
+    model, runs, tracking_uri, wording
         As in `score`.
 
     Returns
@@ -340,7 +344,7 @@ def explain(
     """
     from propensity import explaining
 
-    loaded = _study(study)
+    loaded = _study(study) if wording is None else _study(study).with_wording(wording)
     return explaining.explain(
         loaded,
         str(customer),

@@ -37,7 +37,7 @@ from propensity.rules.scorecard import Scorecard, indicator_points
 from propensity.rules.segments import OTHER, first_match
 from propensity.rules.stages import StageRules, buying_stage
 
-FORMAT_VERSION = 5
+FORMAT_VERSION = 6
 LEVEL = 0.9
 """Level of the interval of each prospect's probability."""
 QUANTILE = 1.6448536269514722

@@ -38,6 +38,7 @@ Model = Annotated[
 ]
 Runs = Annotated[Path | None, typer.Option(help="Where the study's runs are. Default: runs/<study>.")]
 Tracking = Annotated[str | None, typer.Option("--tracking-uri", help="MLflow's store, in place of the study's.")]
+Words = Annotated[str | None, typer.Option("--wording", help="The language of the reasons (en, de) or a wording file.")]
 AsOf = Annotated[str | None, typer.Option("--as-of", help="The cutoff, such as 2025-09-01: only rows before it count.")]
 
 
@@ -292,6 +293,7 @@ def score(
     data: Annotated[Path | None, typer.Option(help="For a snapshot study: the rows to score.")] = None,
     runs: Runs = None,
     tracking_uri: Tracking = None,
+    wording: Words = None,
     as_json: Json = False,
 ) -> None:
     """Rank the prospects as of a date and write the list."""
@@ -306,6 +308,7 @@ def score(
             out=out,
             runs=runs,
             tracking_uri=tracking_uri,
+            wording=wording,
             progress=progress,
         )
     if as_json:
@@ -334,6 +337,7 @@ def explain(
     model: Model = None,
     runs: Runs = None,
     tracking_uri: Tracking = None,
+    wording: Words = None,
     html: Annotated[Path | None, typer.Option("--html", help="Write it as a page of its own, too.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -347,7 +351,14 @@ def explain(
     loaded = api.load_study(study)
     with _progress() as progress:
         result = api.explain(
-            loaded, customer, as_of=as_of, model=model, runs=runs, tracking_uri=tracking_uri, progress=progress
+            loaded,
+            customer,
+            as_of=as_of,
+            model=model,
+            runs=runs,
+            tracking_uri=tracking_uri,
+            wording=wording,
+            progress=progress,
         )
     if html is not None:
         from propensity.report import render_customer, write_page

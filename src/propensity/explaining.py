@@ -18,7 +18,7 @@ from propensity.errors import ConfigError, InputError
 from propensity.explain.contributions import contributions, to_points
 from propensity.explain.moves import moves
 from propensity.explain.neighbours import distance, nearest
-from propensity.explain.reasons import family_columns, reason_text, top_reasons, usual
+from propensity.explain.reasons import family_columns, top_reasons
 from propensity.features.matrix import Frame, build_frame
 from propensity.features.plan import FeaturePlan
 from propensity.labels import label_cohort
@@ -37,6 +37,7 @@ from propensity.samples import (
 )
 from propensity.scoring import chunks
 from propensity.temporal import format_instant
+from propensity.wording import Wording
 
 _DONORS = 300
 """Prospects whose values are tried in place of the customer's."""
@@ -191,11 +192,13 @@ def _take_apart(
     phi, base = _points_of(bundle, row)
     low, high = bundle.interval(row)
     catalogue, values = bundle.plan.catalogue(), row.iloc[0].to_numpy(dtype=np.float64).tolist()
+    wording = study.read_wording()
+    speakers = [wording.speaker(entry) for entry in catalogue]
     table = pd.DataFrame(
         {
-            "reason": [reason_text(value, entry) for value, entry in zip(values, catalogue, strict=True)],
+            "reason": [speaker.reason(value) for value, speaker in zip(values, speakers, strict=True)],
             "points": phi[0],
-            "typical": [usual(entry) for entry in catalogue],
+            "typical": [speaker.usual() for speaker in speakers],
             "group": [entry["group"] for entry in catalogue],
             "feature": [entry["name"] for entry in catalogue],
         }
@@ -221,7 +224,7 @@ def _take_apart(
         scorecard_points=total,
         timeline=timeline,
         neighbours=None if earlier is None else _neighbours(bundle, phi[0], earlier, study, but=customer),
-        moves=_moves(bundle, row, frame.X, actionable, seed=study.seed),
+        moves=_moves(bundle, row, frame.X, actionable, wording, seed=study.seed),
         untried=_untried(study, bundle.plan, actionable),
     )
 
@@ -239,7 +242,9 @@ def _neighbours(
     apart = np.concatenate([distance(own, _points_of(bundle, chunk)[0]) for chunk in chunks(others.X)])
     chosen = nearest(apart, others.labels, count=_NEIGHBOURS)
     X = others.X.iloc[chosen].reset_index(drop=True)
-    reasons = top_reasons(_points_of(bundle, X)[0], X, bundle.plan.catalogue(), count=_REASONS)
+    reasons = top_reasons(
+        _points_of(bundle, X)[0], X, bundle.plan.catalogue(), count=_REASONS, wording=study.read_wording()
+    )
     told = [", ".join(text for text in row if isinstance(text, str)) for row in reasons.iloc[:, :_REASONS].to_numpy()]
     cutoff = others.keys["cutoff"].iloc[0]
     return pd.DataFrame(
@@ -255,7 +260,13 @@ def _neighbours(
 
 
 def _moves(
-    bundle: Bundle, row: pd.DataFrame, X: pd.DataFrame, actionable: npt.NDArray[np.bool_], *, seed: int
+    bundle: Bundle,
+    row: pd.DataFrame,
+    X: pd.DataFrame,
+    actionable: npt.NDArray[np.bool_],
+    wording: Wording,
+    *,
+    seed: int,
 ) -> pd.DataFrame:
     """What would raise or lower the score most, and the probability then."""
     picked = np.random.default_rng(seed).choice(len(X), size=min(_DONORS, len(X)), replace=False)
@@ -267,4 +278,5 @@ def _moves(
         points=lambda rows: bundle.to_points(bundle.log_odds(rows)),
         probability=bundle.probability,
         contributions=lambda rows: _points_of(bundle, rows)[0],
+        wording=wording,
     )

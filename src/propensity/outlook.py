@@ -110,7 +110,7 @@ def groups_of(values: pd.Series, feature: Feature) -> list[str | None]:
 
     Examples
     --------
-    >>> income = Feature("income", "income", "income: {value}", "number", "demographics", "money", "customers")
+    >>> income = Feature("income", "income", "number", "demographics", "money", "customers")
     >>> groups_of(pd.Series([0.0, 0, 0, 0, 0, 0, 0, 0, 10, 20, 30, 40, 50, 60, None]), income)[7:]
     ['0', '10 to 60', '10 to 60', '10 to 60', '10 to 60', '10 to 60', '10 to 60', None]
     """

@@ -5,6 +5,7 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
+from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -123,6 +124,7 @@ def check(study: Study, *, today: datetime | None = None, progress: Progress = l
         When something must be mended before training.
     """
     load_rules(study)
+    study.read_wording()
     if study.is_snapshot:
         rows = read_snapshot_rows(study)
         samples = snapshot_samples(rows, study)
@@ -240,6 +242,7 @@ def train(
     run_id = f"{now:%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
     require_link(root)
     scorecard = load_rules(study)
+    study.read_wording()
     about = {
         "study": study.study,
         "run": run_id,
@@ -377,6 +380,12 @@ def check_rules(study: Study, plan: FeaturePlan) -> None:
     check_qualification(study.qualification, columns=plan.names, where="qualification")
     check_tags({"barriers": study.barriers, "approach": study.approach, "channels": study.channels}, columns=plan.names)
     check_pyramids(study.pyramids, columns=plan.names, categories=plan.categories)
+    for pattern in study.read_wording().patterns:
+        if not any(fnmatchcase(name, pattern) for name in plan.planned_names):
+            raise ConfigError(
+                f"{study.wording}: no feature is called '{pattern}'. "
+                f"See what there is: propensity features {study.path}"
+            )
 
 
 def _stages(study: Study, plan: FeaturePlan, kinds: list[str] | None) -> StageRules | None:
@@ -491,6 +500,7 @@ def score(
     """
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise InputError(f"--out: {out.name} ends in neither .parquet nor .csv. Choose one of them.")
+    wording = study.read_wording()
     bundle = fitting_bundle(study, model, runs=runs, uri=tracking_uri)
     check_rules(study, bundle.plan)
     if study.is_snapshot:
@@ -512,7 +522,7 @@ def score(
             progress(f"scoring prospects as of {format_instant(as_of, zone=study.zone)}")
             frame, steps = scoring_frame(tables, study, bundle.plan, as_of)
     _refuse_unseen(study, frame)
-    ranked = ranked_list(study, bundle, frame)
+    ranked = ranked_list(study, bundle, frame, wording)
     manifest = list_manifest(study, bundle, ranked, steps, as_of, frame)
     if out is not None:
         with whole_file(out.with_name(out.name + MANIFEST_SUFFIX)) as work:

@@ -70,7 +70,7 @@ def write_run(
     # The list's base rate is the list's own; what is saved, and judged on test, is the bundle without it.
     saved, training = training.bundle, replace(training, bundle=training.bundle.for_list(material.frame.X))
     evaluation, frame, steps, as_of = training.evaluation, material.frame, material.steps, material.as_of
-    ranked = ranked_list(study, training.bundle, frame)
+    ranked = ranked_list(study, training.bundle, frame, study.read_wording())
     listing = list_manifest(study, training.bundle, ranked, steps, as_of, frame)
     product = describe_product(study)
     tables = marketing_tables(study, training, frame, as_of=as_of)

@@ -19,13 +19,14 @@ from propensity.config import ContactSpec, Study
 from propensity.errors import DataError
 from propensity.evaluation.ranking import rows_at
 from propensity.explain.contributions import contributions, to_points
-from propensity.explain.reasons import top_reasons
+from propensity.explain.reasons import customer_reasons, top_reasons
 from propensity.features.matrix import Frame
 from propensity.rules.approach import tag
 from propensity.rules.pyramid import pyramid_values, tiers
 from propensity.rules.qualification import FAIL, PASS, UNKNOWN, open_questions, qualify
 from propensity.temporal import format_instant
 from propensity.value import contact_down_to, prospect_values, worth_contacting
+from propensity.wording import Wording, english
 
 REASONS = 5
 CHUNK = 50_000
@@ -50,6 +51,7 @@ def rank_prospects(
     answers: pd.DataFrame | None = None,
     tags: pd.DataFrame | None = None,
     rank_by: Literal["probability", "expected_profit"] = "probability",
+    wording: Wording | None = None,
 ) -> pd.DataFrame:
     """The prospect list.
 
@@ -70,6 +72,9 @@ def rank_prospects(
         Columns that are listed as they are: ``barrier``, ``approach``, ``channel``, and a tier for each pyramid.
     rank_by : {"probability", "expected_profit"}
         What rank, percentile, decile and grade follow; of equal profits the more probable comes first.
+    wording : Wording, optional
+        What the reasons are told in; default English. ``customer_reason`` is listed where it says what a customer may
+        be told.
 
     Returns
     -------
@@ -82,7 +87,8 @@ def rank_prospects(
     profit = values["expected_profit"].to_numpy() if values is not None and rank_by == "expected_profit" else None
     order = best_first(log_odds, keys["customer_id"], profit)
     ranked = X.iloc[order]
-    rows = pd.concat([_explained(bundle, chunk) for chunk in chunks(ranked)], ignore_index=True)
+    wording = wording or english()
+    rows = pd.concat([_explained(bundle, chunk, wording) for chunk in chunks(ranked)], ignore_index=True)
     rank = np.arange(1, len(ranked) + 1)
     decile = np.ceil(rank * 10 / len(ranked)).astype(np.int64)
     listed = pd.DataFrame({"rank": rank, "customer_id": keys["customer_id"].to_numpy()[order]})
@@ -115,7 +121,7 @@ def rank_prospects(
     return listed
 
 
-def ranked_list(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame:
+def ranked_list(study: Study, bundle: Bundle, frame: Frame, wording: Wording | None = None) -> pd.DataFrame:
     """The prospect list of a frame, under the bundle's own name and run.
 
     Raises
@@ -145,6 +151,7 @@ def ranked_list(study: Study, bundle: Bundle, frame: Frame) -> pd.DataFrame:
         answers=answers,
         tags=tags,
         rank_by=study.listing.rank_by,
+        wording=wording,
     )
 
 
@@ -197,7 +204,7 @@ def chunks(X: pd.DataFrame) -> Iterator[pd.DataFrame]:
         yield X.iloc[start : start + CHUNK].reset_index(drop=True)
 
 
-def _explained(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
+def _explained(bundle: Bundle, X: pd.DataFrame, wording: Wording) -> pd.DataFrame:
     """Probabilities, points and reasons of some rows."""
     phi, base = contributions(bundle.model, bundle.calibrator, X)
     scale = bundle.points
@@ -220,7 +227,11 @@ def _explained(bundle: Bundle, X: pd.DataFrame) -> pd.DataFrame:
             "segment": bundle.segment_of(decoded),
         }
     )
-    return pd.concat([frame, top_reasons(phi_points, X, bundle.plan.catalogue(), count=REASONS)], axis=1)
+    catalogue = bundle.plan.catalogue()
+    reasons = top_reasons(phi_points, X, catalogue, count=REASONS, wording=wording)
+    if wording.own.customer:
+        reasons["customer_reason"] = customer_reasons(phi_points, X, catalogue, wording)
+    return pd.concat([frame, reasons], axis=1)
 
 
 def waterfall(steps: list[FunnelStep], listed: int, answers: pd.DataFrame | None = None) -> list[dict[str, Any]]:
@@ -295,6 +306,7 @@ def list_manifest(
         "prior": _prior(bundle, frame),
         "unseen_categories": dict(frame.unseen or {}),
         "model": dict(bundle.about),
+        "language": study.read_wording().base.language,
         "columns": list(ranked.columns),
         "notes": [
             "Propensity is not uplift: some at the top would buy without being contacted.",

@@ -151,7 +151,7 @@ def test_a_horizon_with_few_buyers_is_left_out_and_the_longer_ones_stay(little_s
     )
     order = np.random.default_rng(0).permutation(200)
     rows, until = rows.take(order), to_instant("2025-05-01", zone=study.zone)
-    x = Feature("x", "x", "{value}", "number", "demographics", "value", "customers")
+    x = Feature("x", "x", "number", "demographics", "value", "customers")
     plan = FeaturePlan(profile=ProfilePlan(features=(x,), sources=("x",), orders={}), records=(), features=(x,))
     z = np.full(200, np.log(0.3 / 0.7))
     halves = [(np.arange(100), np.arange(100, 200)), (np.arange(100, 200), np.arange(100))]

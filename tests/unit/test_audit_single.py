@@ -87,9 +87,7 @@ def test_rows_beyond_a_hundred_thousand_of_a_class_change_nothing_to_speak_of(rn
 
 
 def plan_and_frame(columns: dict[str, np.ndarray], y: np.ndarray) -> tuple[FeaturePlan, Frame]:
-    features = tuple(
-        Feature(name, f"the {name}", "{value}", "number", "demographics", "value", "customers") for name in columns
-    )
+    features = tuple(Feature(name, f"the {name}", "number", "demographics", "value", "customers") for name in columns)
     keys = pd.DataFrame({"customer_id": np.arange(len(y)), "code": np.arange(len(y)), "cutoff": pd.NaT})
     plan = FeaturePlan(profile=ProfilePlan(features, tuple(columns), {}), records=(), features=features)
     return plan, Frame(X=pd.DataFrame(columns).astype(np.float32), keys=keys, y=y)

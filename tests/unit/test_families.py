@@ -8,7 +8,7 @@ from propensity.features.families import families
 
 
 def feature(name, group="behaviour", kind="number", **more):
-    return Feature(name, "", "", kind, group, "count", "events", **more)
+    return Feature(name, "", kind, group, "count", "events", **more)
 
 
 def test_features_that_move_together_are_one_family():

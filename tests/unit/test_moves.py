@@ -6,10 +6,11 @@ import pandas as pd
 from propensity.explain.moves import moves
 
 WEEK, MONTH, AGE = "events_visit_7d", "events_visit_30d", "age"
+VISITS = {"what": "kind", "of": "visit", "label": "visits"}
 CATALOGUE = [
-    {"name": WEEK, "phrase": "{value} visits in a week", "unit": "count", "kind": "number", "family": MONTH},
-    {"name": MONTH, "phrase": "{value} visits in a month", "unit": "count", "kind": "number", "family": MONTH},
-    {"name": AGE, "phrase": "age: {value}", "unit": "years", "kind": "number", "family": AGE},
+    {"name": WEEK, "measure": "count", "words": VISITS, "window": "7d", "unit": "count", "family": MONTH},
+    {"name": MONTH, "measure": "count", "words": VISITS, "window": "30d", "unit": "count", "family": MONTH},
+    {"name": AGE, "measure": "attribute", "words": {"label": AGE, "name": AGE}, "unit": "years", "family": AGE},
 ]
 WEIGHTS = np.array([10.0, 3.0, 1.0])
 ROW = pd.DataFrame([[1.0, 2.0, 40.0]], columns=[WEEK, MONTH, AGE], dtype="float32")
@@ -33,8 +34,8 @@ def test_a_family_moves_together_to_what_a_prospect_does_and_its_strongest_speak
     table = found([True, True, False])
     # A week of 2 with a month of 9: 10 + 21 points; never a week of 2 with a month of 1.
     assert table["points"].tolist() == [31.0, -13.0]
-    assert table["now"].tolist() == ["2 visits in a month", "1 visit in a week"]
-    assert table["then"].tolist() == ["9 visits in a month", "0 visits in a week"]
+    assert table["now"].tolist() == ["2 visits in the last 30 days", "1 visit in the last 7 days"]
+    assert table["then"].tolist() == ["9 visits in the last 30 days", "0 visits in the last 7 days"]
     assert np.allclose(table["probability"], 1 / (1 + np.exp(-(np.array([87.0, 43.0])) / 100)))
 
 
@@ -61,4 +62,6 @@ def test_who_speaks_reads_differently_then() -> None:
         contributions=lambda X: X.to_numpy(dtype=np.float64) * np.array([100.0, 1.0, 1.0]),
     )
     # The week's visits move the score by 40 of 44 points, yet both values read as one visit.
-    assert table[["now", "then"]].to_numpy().tolist() == [["2 visits in a month", "6 visits in a month"]]
+    assert table[["now", "then"]].to_numpy().tolist() == [
+        ["2 visits in the last 30 days", "6 visits in the last 30 days"]
+    ]

@@ -9,7 +9,7 @@ from propensity.outlook import groups_of
 
 
 def feature(kind: str = "number", unit: str = "value", categories: tuple[str, ...] = ()) -> Feature:
-    return Feature("x", "x", "x: {value}", kind, "demographics", unit, "customers", categories=categories)
+    return Feature("x", "x", kind, "demographics", unit, "customers", categories=categories)
 
 
 @pytest.mark.parametrize(

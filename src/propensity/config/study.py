@@ -33,6 +33,7 @@ from propensity.config.rules import (
 )
 from propensity.config.samples import EVENT_MEASURES, VALUE_MEASURES, CutoffRange, CutoffsSpec, FeaturesSpec, SplitSpec
 from propensity.temporal import Duration, Window, label_window, maturity, to_instant
+from propensity.wording import Wording, english, is_file, read_wording
 from propensity.yaml_spec import Spec, read_yaml_spec, require
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_.-]*$"
@@ -80,6 +81,7 @@ class Study(Spec):
     approach: dict[Aim, str] = {}
     channels: dict[str, str] = {}
     avatar: dict[AvatarPart, Texts] = {}
+    wording: str | None = None
     listing: ListSpec = Field(default=ListSpec(), alias="list")
     actionable: tuple[str, ...] | None = None
     models: Models = DEFAULT_MODELS
@@ -112,6 +114,21 @@ class Study(Spec):
     def with_source(self, source: str | Path) -> Self:
         """The study on other tables of the same names, such as a simulated market of another size."""
         return self.model_copy(update={"data": self.data.model_copy(update={"source": str(source)})})
+
+    def with_wording(self, wording: str) -> Self:
+        """The study in another language, or with the words of another file (relative to the working folder)."""
+        told = str(Path(wording).absolute()) if is_file(wording) else wording
+        return self.model_copy(update={"wording": told})
+
+    def read_wording(self) -> Wording:
+        """The words of the study's reasons: those of its wording file, or of the language that it names.
+
+        Raises
+        ------
+        ConfigError
+            When there is no such language, or the file does not fit.
+        """
+        return english() if self.wording is None else read_wording(self.wording, beside=self.path)
 
     def cutoff_instants(self) -> dict[str, list[datetime]]:
         """Instants in UTC of the cutoffs by split: train, validation, test (a snapshot has none)."""

@@ -11,7 +11,8 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from propensity.explain.reasons import family_columns, reason_text
+from propensity.explain.reasons import family_columns
+from propensity.wording import Wording, english
 
 Floats = npt.NDArray[np.float64]
 Score = Callable[[pd.DataFrame], Floats]
@@ -30,6 +31,7 @@ def moves(
     probability: Score,
     contributions: Score,
     count: int = MOVES,
+    wording: Wording | None = None,
 ) -> pd.DataFrame:
     """Tell which other values would raise or lower a score most.
 
@@ -53,6 +55,8 @@ def moves(
         speaks for its family; where none does, the change is not told.
     count : int
         How many changes to tell in each direction.
+    wording : Wording, optional
+        What they are told in; default English.
 
     Returns
     -------
@@ -83,11 +87,10 @@ def moves(
     for at, phi, chance in zip(chosen, after, probability(changed.iloc[chosen]), strict=True):
         own = own_of[at]
         for speaker in own[np.argsort(-(phi - before)[own] * np.sign(gain[at]), kind="stable")]:
-            entry = catalogue[speaker]
-            now = reason_text(float(own_values[speaker]), entry)
-            then = reason_text(float(changed.iloc[at, speaker]), entry)
+            tell = (wording or english()).speaker(catalogue[speaker]).reason
+            now, then = tell(float(own_values[speaker])), tell(float(changed.iloc[at, speaker]))
             if now != then:
-                told.append((entry["name"], now, then, float(gain[at]), float(chance)))
+                told.append((catalogue[speaker]["name"], now, then, float(gain[at]), float(chance)))
                 break
     return pd.DataFrame(told, columns=columns)
 

@@ -6,25 +6,17 @@ are theirs together, its words those of the strongest that points the same way. 
 named.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from propensity.wording import Wording, english
+
 Array = np.ndarray[Any, Any]
 # Rows at a time: a block of that many rows stays in the processor's cache.
 _BLOCK = 4096
-_NO_PLURALS = {
-    *("across", "address", "always", "as", "business", "class", "has", "is", "its", "less", "minus", "news"),
-    *("plus", "previous", "series", "this"),
-}
-_BREAKS = {
-    *("and", "at", "before", "between", "by", "during", "for", "from", "in", "last", "of", "on", "or", "over"),
-    *("past", "per", "since", "than", "that", "which", "with"),
-}
-_COUNTED = ("count", "change", "days", "years")
 
 
 def top_reasons(
@@ -34,6 +26,7 @@ def top_reasons(
     *,
     count: int = 5,
     prefer: Literal["absolute", "positive"] = "absolute",
+    wording: Wording | None = None,
 ) -> pd.DataFrame:
     """The strongest contributions of each row as texts and points.
 
@@ -44,13 +37,16 @@ def top_reasons(
     X : DataFrame of shape (n, p)
         The feature values: numbers, and codes of categories; NaN where missing.
     catalogue : sequence of mapping, of length p
-        What each column is, in the same order: ``name``, ``phrase``, ``unit``, ``kind``, ``categories``,
-        ``sensitive``, and where known ``family``, ``typical`` and ``missing_share``: what is usual is told beside.
+        What each column is, in the same order: ``name``, ``measure``, ``words``, ``window``, ``unit``, ``kind``,
+        ``categories``, ``sensitive``, and where known ``family``, ``typical`` and ``missing_share``: what is usual is
+        told beside.
     count : int, default=5
         How many reasons a row gets.
     prefer : {"absolute", "positive"}, default="absolute"
         Largest absolute contributions first, or what speaks for the purchase first (largest first) and then
         what speaks against it.
+    wording : Wording, optional
+        The language, and a study's own words; default English.
 
     Returns
     -------
@@ -60,10 +56,10 @@ def top_reasons(
 
     Examples
     --------
-    >>> catalogue = [{"name": "events_view_30d", "phrase": "{value} views in the last 30 days", "unit": "count",
-    ...               "kind": "number", "sensitive": False},
-    ...              {"name": "gender", "phrase": "gender: {value}", "unit": "category", "kind": "category",
-    ...               "categories": ["f", "m"], "sensitive": True}]
+    >>> catalogue = [{"name": "events_view_30d", "measure": "count", "words": {"what": "kind", "of": "view",
+    ...               "label": "views"}, "window": "30d", "unit": "count", "kind": "number", "sensitive": False},
+    ...              {"name": "gender", "measure": "attribute", "words": {"label": "gender", "name": "gender"},
+    ...               "unit": "category", "kind": "category", "categories": ["f", "m"], "sensitive": True}]
     >>> X = pd.DataFrame({"events_view_30d": [7.0], "gender": [0.0]})
     >>> top_reasons(np.array([[12.0, -3.0]]), X, catalogue, count=1).iloc[0].to_dict()
     {'reason_1': '7 views in the last 30 days', 'contribution_1': 12.0, 'contribution_other': -3.0}
@@ -80,7 +76,7 @@ def top_reasons(
         together = np.add.reduceat(points[rows][:, order], starts, axis=1)
         family, contributions[rows], other[rows] = _strongest(together, named, count=count, prefer=prefer)
         chosen[rows] = _speakers(points[rows], family, contributions[rows], members)
-    texts = _texts(chosen, contributions != 0, X, catalogue)
+    texts = _texts(chosen, contributions != 0, X, catalogue, wording or english())
     # As objects: a text column of pandas' own would turn None into NaN.
     columns: dict[str, Any] = {
         f"reason_{i + 1}": pd.Series(texts[:, i], index=X.index, dtype=object) for i in range(count)
@@ -110,6 +106,41 @@ def _speakers(points: Array, family: Array, contributions: Array, members: Seque
     return column
 
 
+def customer_reasons(
+    points: Array, X: pd.DataFrame, catalogue: Sequence[Mapping[str, Any]], wording: Wording
+) -> pd.Series:
+    """What each customer may be told: the study's sentence for the strongest reason for the purchase that has one.
+
+    Only what is there is told (a value that is neither missing nor zero), and nothing sensitive.
+
+    Parameters
+    ----------
+    points, X, catalogue
+        As for `top_reasons`.
+    wording : Wording
+        With the study's sentences for customers.
+
+    Returns
+    -------
+    Series of str, n rows
+        None where nothing may be told.
+    """
+    texts = np.full(len(X), None, dtype=object)
+    speakers = {at: wording.speaker(entry) for at, entry in enumerate(catalogue) if not entry.get("sensitive", False)}
+    may = [at for at, speaker in speakers.items() if speaker.may_be_told]
+    if may and len(X):
+        values = X.iloc[:, may].to_numpy(dtype=np.float64, na_value=np.nan)
+        is_code = np.array([bool(catalogue[at].get("categories")) for at in may])
+        there = ~np.isnan(values) & (is_code | (values != 0))
+        strength = np.where(there, points[:, may], 0.0)
+        best = strength.argmax(axis=1)
+        for place, at in enumerate(may):
+            rows = np.flatnonzero((best == place) & (strength[:, place] > 0))
+            own, which = np.unique(_rounded(values[rows, place], catalogue[at]), return_inverse=True)
+            texts[rows] = np.array([speakers[at].customer(value) for value in own.tolist()], dtype=object)[which]
+    return pd.Series(texts, index=X.index, dtype=object)
+
+
 def scorecard_reasons(points: "pd.Series[float]", *, count: int | None = None) -> list[dict[str, Any]]:
     """One prospect's scorecard, the indicators with the largest absolute points first.
 
@@ -127,104 +158,6 @@ def scorecard_reasons(points: "pd.Series[float]", *, count: int | None = None) -
     """
     lines = [{"indicator": str(name), "points": float(value)} for name, value in points.items()]
     return sorted(lines, key=lambda line: -abs(float(str(line["points"]))))[:count]
-
-
-def reason_text(value: float, entry: Mapping[str, Any]) -> str:
-    """One feature's value in the words of its catalogue entry.
-
-    Parameters
-    ----------
-    value : float
-        The value, or a category's code; NaN where missing.
-    entry : mapping
-        The feature's entry in the catalogue. ``phrase_missing``, where given, is what a missing value says.
-
-    Examples
-    --------
-    >>> entry = {"name": "recency_days_view", "phrase": "{value} days since the last view", "unit": "days",
-    ...          "kind": "number"}
-    >>> reason_text(1, entry), reason_text(float("nan"), entry)
-    ('1 day since the last view', 'no view so far')
-    """
-    phrase = str(entry.get("phrase") or "{value}")
-    if np.isnan(value):
-        return str(entry.get("phrase_missing") or _missing(entry, phrase))
-    if entry.get("kind") == "boolean":
-        return _flag(phrase, is_set=value != 0)
-    if entry.get("unit") == "change" and value <= 0:
-        phrase = _no_more(phrase) if value == 0 else phrase.replace("{value} more", "{value} fewer")
-    text = _formatted(value + 0.0, entry)  # adding zero turns -0.0 into 0.0
-    if "{value} fewer" in phrase:
-        text = text.removeprefix("-")
-    if text == "0" and phrase.endswith("{value} days ago"):
-        return phrase.removesuffix("{value} days ago") + "less than a day ago"
-    # Not str.format: an event's kind in the phrase may hold braces of its own.
-    if "{value}" not in phrase:
-        return phrase if phrase.startswith("as many") else f"{phrase}: {text}"
-    told = phrase.replace("{value}", text, 1)
-    return _agree(told) if text == "1" and entry.get("unit") in _COUNTED else told
-
-
-def usual(entry: Mapping[str, Any]) -> str | None:
-    """What is usual on train in words: the middle value, the most frequent category, or that most have none.
-
-    Parameters
-    ----------
-    entry : mapping
-        The feature's entry in the catalogue; without ``typical`` nothing is known: None.
-
-    Examples
-    --------
-    >>> entry = {"name": "recency_days_view", "unit": "days", "kind": "number", "source": "events", "typical": 12.4}
-    >>> usual(entry), usual({**entry, "missing_share": 0.75})
-    ('12', 'none')
-    """
-    typical = entry.get("typical")
-    if typical is None:
-        return None
-    if _mostly_missing(entry):
-        return "not given" if entry.get("source", "customers") == "customers" else "none"
-    if entry.get("kind") == "boolean":
-        return "yes" if typical else "no"
-    return typical if isinstance(typical, str) else _formatted(float(typical) + 0.0, entry)
-
-
-def usual_text(value: float, entry: Mapping[str, Any]) -> str:
-    """What is usual on train, to stand behind a reason of `value`; empty where that is not known.
-
-    Examples
-    --------
-    >>> entry = {"name": "recency_days_view", "unit": "days", "kind": "number", "source": "events", "typical": 12.0}
-    >>> usual_text(1, entry), usual_text(12, entry), usual_text(1, {**entry, "missing_share": 0.75})
-    (' (usually 12)', ' (as usual)', ' (usually none)')
-    """
-    words = usual(entry)
-    if words is None:
-        return ""
-    if np.isnan(value):
-        same = _mostly_missing(entry)
-    else:
-        own = ("yes" if value else "no") if entry.get("kind") == "boolean" else _formatted(value + 0.0, entry)
-        same = own == words
-    return " (as usual)" if same else f" (usually {words})"
-
-
-def _mostly_missing(entry: Mapping[str, Any]) -> bool:
-    return float(entry.get("missing_share") or 0.0) > 0.5
-
-
-def _flag(phrase: str, *, is_set: bool) -> str:
-    about_missing = " not given: {value}"
-    if phrase.endswith(about_missing):
-        return phrase.removesuffix(": {value}") if is_set else phrase.removesuffix(about_missing) + " given"
-    if "{value}" not in phrase:
-        return phrase if is_set else f"{phrase}: no"
-    return phrase.replace("{value}", "yes" if is_set else "no")
-
-
-def _no_more(phrase: str) -> str:
-    """A change of nothing: "as many views in the last 30 days as in the 30 days before"."""
-    return phrase.replace("{value} more", "as many").replace(" than in ", " as in ")
 
 
 def _check_shapes(points: Array, X: pd.DataFrame, catalogue: Sequence[Mapping[str, Any]], *, count: int) -> None:
@@ -262,7 +195,9 @@ def _strongest(points: Array, named: Array, *, count: int, prefer: str) -> tuple
     return np.pad(columns, padding), np.pad(contributions, padding), rest.sum(axis=1)
 
 
-def _texts(chosen: Array, used: Array, X: pd.DataFrame, catalogue: Sequence[Mapping[str, Any]]) -> Array:
+def _texts(
+    chosen: Array, used: Array, X: pd.DataFrame, catalogue: Sequence[Mapping[str, Any]], wording: Wording
+) -> Array:
     """The texts of the chosen features, shape (n, count): each is written once per feature and value."""
     texts = np.full(chosen.size, None, dtype=object)
     features = np.where(used, chosen, -1).ravel()
@@ -273,7 +208,8 @@ def _texts(chosen: Array, used: Array, X: pd.DataFrame, catalogue: Sequence[Mapp
         if places.size:
             column = X.iloc[:, position].to_numpy(dtype=np.float64, na_value=np.nan)
             values, which = np.unique(_rounded(column[places // chosen.shape[1]], entry), return_inverse=True)
-            told = [reason_text(float(value), entry) + usual_text(float(value), entry) for value in values]
+            speaker = wording.speaker(entry)
+            told = [speaker.reason(value) + speaker.beside(value) for value in values.tolist()]
             texts[places] = np.array(told, dtype=object)[which]
     return texts.reshape(chosen.shape)
 
@@ -282,57 +218,3 @@ def _rounded(values: Array, entry: Mapping[str, Any]) -> Array:
     """Values as finely as they are shown, so that equal texts are written once."""
     decimals = {"count": 0, "change": 0, "days": 0, "category": 0, "share": 3, "money": 2}.get(str(entry.get("unit")))
     return values if decimals is None else np.round(values, decimals)
-
-
-def _formatted(value: float, entry: Mapping[str, Any]) -> str:
-    if entry.get("kind") == "category" or entry.get("categories"):
-        return _category(value, entry)
-    unit = entry.get("unit")
-    if unit in ("count", "change", "days"):
-        return f"{round(value):,}"
-    if unit == "money":
-        return f"{value:,.0f}" if abs(value) >= 100 or value == round(value) else f"{value:,.2f}"
-    if unit == "years":
-        # An age is told in years completed.
-        return f"{np.floor(value):.0f}"
-    if unit == "share":
-        return f"{value:.1%}" if 0 < abs(value) < 0.1 else f"{value:.0%}"
-    return f"{value:,.0f}" if value == round(value) else f"{value:,.3g}"
-
-
-def _category(code: float, entry: Mapping[str, Any]) -> str:
-    categories = entry.get("categories") or []
-    return str(categories[int(code)]) if 0 <= code < len(categories) else "a value not seen before"
-
-
-def _missing(entry: Mapping[str, Any], phrase: str) -> str:
-    name = str(entry["name"])
-    if name.startswith("recency_days"):
-        act = re.search(r"since the (?:last|latest) (.+)$", phrase)
-        return f"no {act[1] if act else name.removeprefix('recency_days_').replace('_', ' ')} so far"
-    if entry.get("source", "customers") == "customers":
-        label = phrase.partition(":")[0] if ":" in phrase else re.sub(r"_(years|days)$", "", name).replace("_", " ")
-        return f"{label} not given"
-    return f"{entry.get('description') or name.replace('_', ' ')}: not known yet"
-
-
-def _agree(text: str) -> str:
-    """After "1", the noun in the singular: the last plural before a word that begins something new."""
-    start = re.search(r"(?<![\w.,])1 ", text)
-    noun: re.Match[str] | None = None
-    for word in re.finditer(r"\S+", text[start.end() :]) if start else ():
-        if word[0] in _BREAKS or word[0][0] in "(0123456789":
-            break
-        if re.search(r"[^s]s$", word[0]) and word[0] not in _NO_PLURALS:
-            noun = word
-    if start is None or noun is None:
-        return text
-    return text[: start.end() + noun.start()] + _singular(noun[0]) + text[start.end() + noun.end() :]
-
-
-def _singular(word: str) -> str:
-    if word.endswith("ies") and len(word) > 4:
-        return word[:-3] + "y"
-    if re.search(r"(?:ss|x|ch|sh)es$", word):
-        return word[:-2]
-    return word[:-1]

@@ -4,11 +4,11 @@ from datetime import datetime
 
 from propensity.config import EventsSpec, FeaturesSpec
 from propensity.data.tables import Tables
-from propensity.features.entries import Entries, Entry
-from propensity.features.records import RecordPlan, Slotted, Vocabulary, learn_vocabularies
+from propensity.features.entries import Entries, Entry, Words, value_words
+from propensity.features.records import RecordPlan, Slotted, learn_vocabularies
 from propensity.temporal import Duration
 
-_VALUES = {"sum": "sum of", "mean": "average", "min": "smallest", "max": "greatest"}
+_VALUES = ("sum", "mean", "min", "max")
 
 
 def plan_behaviour(
@@ -39,68 +39,53 @@ def plan_behaviour(
         first_slot=first_slot + 1,
     )
     make = Entries(group="behaviour", source="events", windows=windows)
-    entries = _kind_entries(make, spec, features, first_slot, "", "events")
-    for slot, name, (value,) in vocabularies[0].slots():
-        entries += _kind_entries(make, spec, features, slot, f"_{name}", _label(spec, value))
-        entries += _shares(make, features, slot, f"_{name}", _label(spec, value), first_slot)
-    for vocabulary in vocabularies[1:]:
+    entries = _kind_entries(make, spec, features, first_slot, "", {"what": "events"})
+    for vocabulary in vocabularies:
+        is_kind = vocabulary.columns == ("kind",)
         for slot, name, values in vocabulary.slots():
-            label, name = _value_label(spec, vocabulary, values), f"_{vocabulary.name}_{name}"
-            entries += [make.count(f"events{name}", slot, label, window) for window in windows]
-            entries += _shares(make, features, slot, name, label, first_slot)
+            name = f"_{name}" if is_kind else f"_{vocabulary.name}_{name}"
+            words = value_words("kind", vocabulary.columns, values, spec.labels)
+            if is_kind:
+                entries += _kind_entries(make, spec, features, slot, name, words)
+            else:
+                entries += [make.count(f"events{name}", slot, words, window) for window in windows]
+            if "share" in features.events:
+                entries += [make.share(f"events{name}", slot, words, of=first_slot, span=window) for window in windows]
     keys = ("kind", *attributes) if "distinct" in features.events else ()
     for key, column in enumerate(keys):
-        what = "kinds of events" if column == "kind" else f"values of {column.replace('_', ' ')} in events"
-        entries += [make.distinct(column, first_slot, what, key=key, span=window) for window in windows]
+        entries += [make.distinct(column, first_slot, column, key=key, span=window) for window in windows]
     return RecordPlan.of("events", entries, first_slot=first_slot, vocabularies=vocabularies, keys=keys)
 
 
-def _label(spec: EventsSpec, kind: str) -> str:
-    return spec.labels.get(kind, f"{kind.replace('_', ' ')} events")
-
-
-def _value_label(spec: EventsSpec, vocabulary: Vocabulary, values: tuple[str, ...]) -> str:
-    column = vocabulary.columns[-1].replace("_", " ")
-    if len(vocabulary.columns) == 1:
-        return f"events ({column}: {values[0]})"
-    return f"{_label(spec, values[0])} ({column}: {values[1]})" if len(values) > 1 else f"other events by {column}"
-
-
 def _kind_entries(
-    make: Entries, spec: EventsSpec, features: FeaturesSpec, slot: int, name: str, label: str
+    make: Entries, spec: EventsSpec, features: FeaturesSpec, slot: int, name: str, words: Words
 ) -> list[Entry]:
     """The declared measures of all events, or of one kind."""
     wanted, single, entries = features.events, name.removeprefix("_") or "event", []
     if "count" in wanted:
-        entries += [make.count(f"events{name}", slot, label, span) for span in make.spans]
+        entries += [make.count(f"events{name}", slot, words, span) for span in make.spans]
     for window in make.windows:
         if "days" in wanted:
-            entries.append(make.days(f"active_days{name}", slot, label, window))
+            entries.append(make.days(f"active_days{name}", slot, words, window))
         if "trend" in wanted and window != make.windows[-1]:
-            entries.append(make.trend(name.removeprefix("_") or "events", slot, label, window))
+            entries.append(make.trend(name.removeprefix("_") or "events", slot, words, window))
     if "recency" in wanted:
-        entries.append(make.recency(single, slot, label))
+        entries.append(make.recency(single, slot, words))
     if "since_first" in wanted:
-        entries.append(make.since_first(single, slot, label))
+        entries.append(make.since_first(single, slot, words))
     if "gaps" in wanted:
-        entries += make.gaps(single, slot, label)
+        entries += make.gaps(single, slot, words)
     if "streak" in wanted:
-        entries += make.streak(single, slot, label)
+        entries += make.streak(single, slot, words)
     if spec.value:
-        for measure, words in _VALUES.items():
-            if measure in wanted:
-                text = f"{words} {spec.value.replace('_', ' ')} of {label} {{when}}"
-                entries += [
-                    make.amount(f"value_{measure}{name}", measure, slot, text, unit="value", span=span)
-                    for span in make.spans
-                ]
+        words = {**words, "column": spec.value}
+        entries += [
+            make.amount(f"value_{measure}{name}", measure, slot, f"value_{measure}", words, unit="value", span=span)
+            for measure in _VALUES
+            if measure in wanted
+            for span in make.spans
+        ]
     return entries
-
-
-def _shares(make: Entries, features: FeaturesSpec, slot: int, name: str, label: str, whole: int) -> list[Entry]:
-    if "share" not in features.events:
-        return []
-    return [make.share(f"events{name}", slot, label, of=whole, whole="events", span=window) for window in make.windows]
 
 
 def slotted_events(tables: Tables, plan: RecordPlan) -> Slotted:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -20,8 +20,6 @@ class Feature:
         The column's name, with its unit or window: ``events_view_30d``, ``recency_days_quote``.
     description : str
         In plain words: "views in the last 30 days".
-    phrase : str
-        A reason's wording, with ``{value}``.
     kind : str
         ``number``, ``category``, ``ordinal`` or ``boolean``; a category's column holds positions in `categories`.
     group : str
@@ -32,8 +30,11 @@ class Feature:
         The role that it comes from: ``customers``, ``events`` or ``purchases``.
     window : str or None
         How far it looks back; None for all time before the cutoff.
-    phrase_missing : str or None
-        What a reason says of a row without a value.
+    measure : str
+        What it measures: a sentence of `propensity.wording`.
+    words : dict
+        Of what: ``what`` is counted (``events``, a ``kind`` of them, ...) and ``of`` which name, narrowed to the value
+        ``at`` of a ``column``; ``whole`` that is a share's; the ``label`` and ``name`` of an attribute.
     typical : float, str or None
         What is usual on train: the median, or the most frequent category.
     missing_share : float
@@ -44,13 +45,13 @@ class Feature:
 
     name: str
     description: str
-    phrase: str
     kind: str
     group: str
     unit: str
     source: str
+    measure: str = "attribute"
+    words: Mapping[str, str] = field(default_factory=dict)
     window: str | None = None
-    phrase_missing: str | None = None
     categories: tuple[str, ...] = ()
     sensitive: bool = False
     typical: float | str | None = None
@@ -112,24 +113,3 @@ def category_codes(values: pd.Series, categories: Sequence[str]) -> npt.NDArray[
     codes = pd.Index(list(categories), dtype=object).get_indexer(pd.Index(values, dtype=object)).astype(np.float32)
     codes[codes < 0] = np.nan
     return codes
-
-
-def singular(label: str) -> str:
-    """A plural label in the singular, as far as a rule of thumb goes: "views" → "view".
-
-    Examples
-    --------
-    >>> singular("visit events"), singular("enquiries"), singular("articles read"), singular("purchases of dress")
-    ('visit event', 'enquiry', 'article read', 'purchase of dress')
-    """
-    words = label.split(" ")
-    end = next((i for i, word in enumerate(words) if word in _PREPOSITIONS or word.startswith("(")), len(words))
-    for i in reversed(range(end)):
-        if words[i].endswith("s") and not words[i].endswith("ss"):
-            words[i] = re.sub(r"ies$", "y", re.sub(r"(ss|x|ch|sh)es$", r"\1", words[i]))
-            words[i] = words[i].removesuffix("s") if not words[i].endswith("ss") else words[i]
-            break
-    return " ".join(words)
-
-
-_PREPOSITIONS = {"of", "with", "by", "from", "to", "in", "on", "at"}

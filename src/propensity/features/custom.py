@@ -152,11 +152,12 @@ def _feature(column: str, words: str | None, function: str, *, sensitive: bool) 
     return Feature(
         name=column,
         description=words,
-        phrase=f"{words}: {{value}}",
         kind="number",
         group="custom",
         unit="value",
         source=function,
+        measure="custom",
+        words={"label": words, "name": column},
         sensitive=sensitive,
     )
 

@@ -1,20 +1,22 @@
-"""Swept columns with their catalogue entries: what each measure is called, and how it reads in a sentence."""
+"""Swept columns with their catalogue entries: what each measures, and of what."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from propensity.features.catalogue import Feature, singular
+from propensity.features.catalogue import Feature
 from propensity.features.sweep import Column
 from propensity.temporal import Duration
+from propensity.wording import english
 
 Entry = tuple[Column, Feature]
+Words = Mapping[str, str]
 Span = Duration | None
 """A window, or all time before the cutoff."""
 
 
 @dataclass(frozen=True)
 class Entries:
-    """Makes entries of one role.
+    """Makes entries of one role; `words` say of what: see `catalogue.Feature`.
 
     Attributes
     ----------
@@ -35,93 +37,96 @@ class Entries:
         """The windows, then all time."""
         return [*self.windows, None]
 
-    def entry(self, column: Column, words: str, *, unit: str, phrase: str | None = None) -> Entry:
-        """A column, described as `words`."""
+    def entry(self, column: Column, measure: str, words: Words, *, unit: str) -> Entry:
+        """A column with its entry."""
+        window = str(column.window) if column.window else None
         return column, Feature(
             name=column.name,
-            description=words,
-            phrase=phrase or f"{{value}} {words}",
+            description=english().text(measure, words, window),
             kind="number",
             group=self.group,
             unit=unit,
             source=self.source,
-            window=str(column.window) if column.window else None,
+            measure=measure,
+            words=dict(words),
+            window=window,
         )
 
-    def count(self, name: str, slot: int, label: str, span: Span) -> Entry:
+    def count(self, name: str, slot: int, words: Words, span: Span) -> Entry:
         """How many records."""
-        suffix, when = _when(span)
-        return self.entry(Column(f"{name}_{suffix}", "count", slot, span), f"{label} {when}", unit="count")
+        return self.entry(Column(f"{name}_{_end(span)}", "count", slot, span), "count", words, unit="count")
 
-    def days(self, name: str, slot: int, label: str, span: Span) -> Entry:
+    def days(self, name: str, slot: int, words: Words, span: Span) -> Entry:
         """On how many days."""
-        suffix, when = _when(span)
-        words = f"days with {label} {when}"
-        return self.entry(Column(f"{name}_{suffix}", "days", slot, span), words, unit="count")
+        return self.entry(Column(f"{name}_{_end(span)}", "days", slot, span), "days", words, unit="count")
 
-    def trend(self, name: str, slot: int, label: str, window: Duration) -> Entry:
+    def trend(self, name: str, slot: int, words: Words, window: Duration) -> Entry:
         """How many more than in the window before."""
-        words = f"more {label} in the last {window.words} than in the {window.words} before"
-        return self.entry(Column(f"trend_{name}_{window}", "trend", slot, window), words, unit="change")
+        return self.entry(Column(f"trend_{name}_{window}", "trend", slot, window), "trend", words, unit="change")
 
-    def recency(self, name: str, slot: int, label: str) -> Entry:
+    def recency(self, name: str, slot: int, words: Words) -> Entry:
         """How long ago the last was; what is older than the longest window counts as never.
 
         How long ago something still older was would depend on how far the records go back.
         """
-        one, longest = singular(label), self.windows[-1]
-        column, feature = self.entry(
-            Column(f"recency_days_{name}", "recency", slot, longest),
-            f"days since the last {one}",
-            unit="days",
-            phrase=f"last {one} {{value}} days ago",
-        )
-        return column, replace(feature, phrase_missing=f"no {one} in the last {longest.words}")
+        column = Column(f"recency_days_{name}", "recency", slot, self.windows[-1])
+        return self.entry(column, "recency", words, unit="days")
 
-    def since_first(self, name: str, slot: int, label: str) -> Entry:
+    def since_first(self, name: str, slot: int, words: Words) -> Entry:
         """How long ago the first was."""
-        column = Column(f"tenure_days_{name}", "since_first", slot)
-        return self.entry(column, f"days since the first {singular(label)}", unit="days")
+        return self.entry(Column(f"tenure_days_{name}", "since_first", slot), "since_first", words, unit="days")
 
-    def gaps(self, name: str, slot: int, label: str) -> list[Entry]:
+    def gaps(self, name: str, slot: int, words: Words) -> list[Entry]:
         """The rhythm: mean, spread and last of the days between active days."""
         return [
-            self.entry(Column(f"gap_days_{what}_{name}", f"gap_{what}", slot), words.format(label), unit="days")
-            for what, words in (
-                ("mean", "days between {} on average"),
-                ("sd", "days of spread between {}"),
-                ("last", "days between the last two {}"),
-            )
+            self.entry(Column(f"gap_days_{what}_{name}", f"gap_{what}", slot), f"gap_{what}", words, unit="days")
+            for what in ("mean", "sd", "last")
         ]
 
-    def streak(self, name: str, slot: int, label: str) -> list[Entry]:
+    def streak(self, name: str, slot: int, words: Words) -> list[Entry]:
         """Active days in a row: up to the last active day, and at most."""
-        last, most = f"days in a row with {label}, up to the last", f"days in a row with {label} at most"
         return [
-            self.entry(Column(f"streak_days_{name}", "streak", slot), last, unit="count"),
-            self.entry(Column(f"streak_longest_days_{name}", "streak_longest", slot), most, unit="count"),
+            self.entry(Column(f"{measure}_days_{name}", measure, slot), measure, words, unit="count")
+            for measure in ("streak", "streak_longest")
         ]
 
-    def share(self, name: str, slot: int, label: str, *, of: int, whole: str, span: Span) -> Entry:
+    def share(self, name: str, slot: int, words: Words, *, of: int, span: Span) -> Entry:
         """What part of all records they are."""
-        suffix, when = _when(span)
-        column = Column(f"share_{name}_{suffix}", "share", slot, span, of=of)
-        words = f"share of {label} in all {whole} {when}"
-        return self.entry(column, words, unit="share", phrase=f"{words}: {{value}}")
+        column = Column(f"share_{name}_{_end(span)}", "share", slot, span, of=of)
+        return self.entry(column, "share", {**words, "whole": self.source}, unit="share")
 
-    def distinct(self, name: str, slot: int, label: str, *, key: int, span: Span) -> Entry:
-        """How many different values of a category."""
-        suffix, when = _when(span)
-        column = Column(f"distinct_{name}_{suffix}", "distinct", slot, span, key=key)
-        return self.entry(column, f"different {label} {when}", unit="count")
+    def distinct(self, name: str, slot: int, of: str, *, key: int, span: Span) -> Entry:
+        """How many different values of the column `of`."""
+        column = Column(f"distinct_{name}_{_end(span)}", "distinct", slot, span, key=key)
+        if of in ("kind", "product"):
+            return self.entry(column, f"distinct_{of}", {}, unit="count")
+        return self.entry(column, "distinct", {"column": of, "whole": self.source}, unit="count")
 
-    def amount(self, name: str, measure: str, slot: int, words: str, *, unit: str, span: Span) -> Entry:
-        """A sum, mean, minimum or maximum of amounts."""
-        suffix, when = _when(span)
-        column = Column(f"{name}_{suffix}", measure, slot, span)
-        return self.entry(column, words.format(when=when), unit=unit, phrase=f"{words.format(when=when)}: {{value}}")
+    def amount(self, name: str, sum_of: str, slot: int, measure: str, words: Words, *, unit: str, span: Span) -> Entry:
+        """A sum, mean, minimum or maximum (`sum_of`) of amounts."""
+        return self.entry(Column(f"{name}_{_end(span)}", sum_of, slot, span), measure, words, unit=unit)
 
 
-def _when(span: Span) -> tuple[str, str]:
-    """A span as the end of a name, and in words."""
-    return (str(span), f"in the last {span.words}") if span else ("ever", "so far")
+def value_words(what: str, columns: Sequence[str], values: Sequence[str], labels: Mapping[str, str]) -> Words:
+    """Of what a value of a column, or of two together, is: a kind or product, or all narrowed to an attribute's value.
+
+    Parameters
+    ----------
+    what : str
+        ``kind`` or ``product``: the first of two columns.
+    columns, values : sequence of str
+        One value of two columns: what is rarer than all that are told apart.
+    """
+    role = {"kind": "events", "product": "purchases"}[what]
+    if len(values) < len(columns):
+        return {"what": f"other_{role}", "column": columns[-1]}
+    words = {"what": role}
+    if columns[0] == what:
+        words = {"what": what, "of": values[0]} | ({"label": labels[values[0]]} if values[0] in labels else {})
+        if len(columns) == 1:
+            return words
+    return {**words, "column": columns[-1], "at": values[-1]}
+
+
+def _end(span: Span) -> str:
+    return str(span) if span else "ever"

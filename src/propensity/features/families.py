@@ -35,7 +35,7 @@ def families(features: Sequence[Feature], X: pd.DataFrame) -> list[str]:
 
     Examples
     --------
-    >>> views = [Feature(name, "", "", "number", "behaviour", "count", "events") for name in ("a", "b", "c")]
+    >>> views = [Feature(name, "", "number", "behaviour", "count", "events") for name in ("a", "b", "c")]
     >>> families(views, pd.DataFrame({"a": [1, 2, 3, 4], "b": [4, 1, 2, 3], "c": [1, 2, 3, 9]}))
     ['a', 'b', 'a']
     """

@@ -14,6 +14,7 @@ from propensity.data.connect import to_frame
 from propensity.data.tables import Tables, attributes_as_of
 from propensity.errors import DataError
 from propensity.features.catalogue import Feature, category_codes, top_categories
+from propensity.wording import english
 
 _OTHER = "other"
 _RARE = 20  # a category seen on fewer train rows is pooled with "other"
@@ -99,11 +100,12 @@ def plan_profile(spec: CustomersSpec, attributes: pd.DataFrame, *, most: int) ->
 _TENURE = Feature(
     name="tenure_days",
     description="days since first known",
-    phrase="{value} days since first known",
     kind="number",
     group="demographics",
     unit="days",
     source="customers",
+    measure="tenure",
+    words={},
 )
 
 
@@ -126,11 +128,12 @@ def _feature(name: str, attribute: AttributeSpec, values: pd.Series, *, most: in
     return Feature(
         name=name,
         description=label,
-        phrase=f"{label}: {{value}}",
         kind=kind,
         group="demographics",
         unit=unit,
         source="customers",
+        measure="attribute",
+        words={"label": label, "name": name},
         categories=categories,
         sensitive=attribute.sensitive,
     )
@@ -139,12 +142,13 @@ def _feature(name: str, attribute: AttributeSpec, values: pd.Series, *, most: in
 def _missing_flag(feature: Feature) -> Feature:
     return Feature(
         name=f"{feature.name}_missing",
-        description=f"{feature.description} is not given",
-        phrase=f"{feature.description} not given: {{value}}",
+        description=english().text("given", feature.words, None),
         kind="boolean",
         group="demographics",
         unit="value",
         source="customers",
+        measure="given",
+        words=feature.words,
         sensitive=feature.sensitive,
     )
 

@@ -7,11 +7,11 @@ from datetime import datetime
 
 from propensity.config import FeaturesSpec, PurchasesSpec
 from propensity.data.tables import Tables
-from propensity.features.entries import Entries, Entry, Span
-from propensity.features.records import RecordPlan, Slotted, Vocabulary, learn_vocabularies
+from propensity.features.entries import Entries, Entry, Words, value_words
+from propensity.features.records import RecordPlan, Slotted, learn_vocabularies
 from propensity.temporal import Duration
 
-_AMOUNTS = {"mean": "average", "min": "smallest", "max": "greatest"}
+_PURCHASES = {"what": "purchases"}
 
 
 def plan_purchases(
@@ -39,72 +39,61 @@ def plan_purchases(
     for vocabulary in vocabularies:
         prefix = "" if vocabulary.columns == ("product",) else f"{vocabulary.name}_"
         for slot, name, values in vocabulary.slots():
-            label = f"purchases of {_label(spec, vocabulary, values)}"
-            entries += _value_entries(make, features, slot, f"{prefix}{name}", label, bought)
+            words = value_words("product", vocabulary.columns, values, spec.labels)
+            entries += _value_entries(make, features, slot, f"{prefix}{name}", words, bought)
     keys = ("product", *spec.attributes) if "distinct" in features.purchases else ()
     for key, column in enumerate(keys):
-        what = "products bought" if column == "product" else f"values of {column.replace('_', ' ')} in purchases"
         name = "products" if column == "product" else f"purchases_{column}"
-        entries += [make.distinct(name, bought, what, key=key, span=span) for span in make.spans]
+        entries += [make.distinct(name, bought, column, key=key, span=span) for span in make.spans]
     return RecordPlan.of("purchases", entries, first_slot=first_slot, vocabularies=vocabularies, keys=keys)
-
-
-def _label(spec: PurchasesSpec, vocabulary: Vocabulary, values: tuple[str, ...]) -> str:
-    first = spec.labels.get(values[0], values[0])
-    return f"{first} ({vocabulary.columns[-1].replace('_', ' ')}: {values[1]})" if len(values) > 1 else first
 
 
 def _all_entries(make: Entries, spec: PurchasesSpec, features: FeaturesSpec, bought: int, returned: int) -> list[Entry]:
     """The declared measures of all purchases, and of returns."""
     wanted, entries = features.purchases, []
     if "count" in wanted:
-        entries += [make.count("purchases", bought, "purchases", span) for span in make.spans]
+        entries += [make.count("purchases", bought, _PURCHASES, span) for span in make.spans]
     if "days" in wanted:
-        entries += [make.days("purchase_days", bought, "purchases", span) for span in make.spans]
+        entries += [make.days("purchase_days", bought, _PURCHASES, span) for span in make.spans]
     if spec.amount:
         if "sum" in wanted:
-            entries += [_amount(make, "spend", bought, "spent", span) for span in make.spans]
+            entries += _amounts(make, "spend", "sum", bought)
         if "count" in wanted:
-            entries += [make.count("returns", returned, "returns", span) for span in make.spans]
+            entries += [make.count("returns", returned, {"what": "returns"}, span) for span in make.spans]
         if "sum" in wanted:
-            entries += [_amount(make, "returned", returned, "returned", span) for span in make.spans]
-        for measure, words in _AMOUNTS.items():
+            entries += _amounts(make, "returned", "sum", returned)
+        for measure in ("mean", "min", "max"):
             if measure in wanted:
-                text = f"{words} amount of a purchase {{when}}"
-                entries += [
-                    make.amount(f"spend_{measure}", measure, bought, text, unit="money", span=span)
-                    for span in make.spans
-                ]
+                entries += _amounts(make, f"spend_{measure}", measure, bought)
     if "trend" in wanted:
-        entries += [make.trend("purchases", bought, "purchases", window) for window in make.windows[:-1]]
+        entries += [make.trend("purchases", bought, _PURCHASES, window) for window in make.windows[:-1]]
     if "recency" in wanted:
-        entries.append(make.recency("purchase", bought, "purchases"))
+        entries.append(make.recency("purchase", bought, _PURCHASES))
     if "since_first" in wanted:
-        entries.append(make.since_first("purchase", bought, "purchases"))
+        entries.append(make.since_first("purchase", bought, _PURCHASES))
     if "gaps" in wanted:
-        entries += make.gaps("purchase", bought, "purchases")
+        entries += make.gaps("purchase", bought, _PURCHASES)
     if "streak" in wanted:
-        entries += make.streak("purchase", bought, "purchases")
+        entries += make.streak("purchase", bought, _PURCHASES)
     return entries
 
 
-def _amount(make: Entries, name: str, slot: int, label: str, span: Span) -> Entry:
-    column, feature = make.amount(name, "sum", slot, f"amount {label} {{when}}", unit="money", span=span)
-    phrase = f"{label} {{value}} {feature.description.removeprefix(f'amount {label} ')}"
-    return make.entry(column, feature.description, unit="money", phrase=phrase)
+def _amounts(make: Entries, name: str, sum_of: str, slot: int) -> list[Entry]:
+    """Amounts in each span; they are called as the feature's name begins."""
+    return [make.amount(name, sum_of, slot, name, {}, unit="money", span=span) for span in make.spans]
 
 
-def _value_entries(make: Entries, features: FeaturesSpec, slot: int, name: str, label: str, bought: int) -> list[Entry]:
+def _value_entries(
+    make: Entries, features: FeaturesSpec, slot: int, name: str, words: Words, bought: int
+) -> list[Entry]:
     """Of one product or attribute: counts and shares in the longest window and so far, and recency."""
     wanted, spans, entries = features.purchases, make.spans[-2:], []
     if "count" in wanted:
-        entries += [make.count(f"purchases_{name}", slot, label, span) for span in spans]
+        entries += [make.count(f"purchases_{name}", slot, words, span) for span in spans]
     if "recency" in wanted:
-        entries.append(make.recency(f"purchase_{name}", slot, label))
+        entries.append(make.recency(f"purchase_{name}", slot, words))
     if "share" in wanted:
-        entries += [
-            make.share(f"purchases_{name}", slot, label, of=bought, whole="purchases", span=span) for span in spans
-        ]
+        entries += [make.share(f"purchases_{name}", slot, words, of=bought, span=span) for span in spans]
     return entries
 
 
