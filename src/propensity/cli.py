@@ -604,7 +604,8 @@ def demo(
 
     shipped = resources.files("propensity") / "data" / "demo"
     study = out / "configs" / "demo.yaml"
-    for name in ("demo.yaml", "scorecards/demo.yaml", "demo_business.yaml", "scorecards/demo_business.yaml"):
+    own = ("scorecards/demo.yaml", "scorecards/demo_business.yaml", "wording/demo.yaml", "wording/demo_de.yaml")
+    for name in ("demo.yaml", "demo_business.yaml", *own):
         place = out / "configs" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text(shipped.joinpath(name).read_text(encoding="utf-8"), encoding="utf-8")

@@ -382,10 +382,8 @@ def check_rules(study: Study, plan: FeaturePlan) -> None:
     check_pyramids(study.pyramids, columns=plan.names, categories=plan.categories)
     for pattern in study.read_wording().patterns:
         if not any(fnmatchcase(name, pattern) for name in plan.planned_names):
-            raise ConfigError(
-                f"{study.wording}: no feature is called '{pattern}'. "
-                f"See what there is: propensity features {study.path}"
-            )
+            # A kind of event may not have occurred yet: no reason to go without a list.
+            logger.warning("wording: no feature is called '%s': its sentence is not used.", pattern)
 
 
 def _stages(study: Study, plan: FeaturePlan, kinds: list[str] | None) -> StageRules | None:

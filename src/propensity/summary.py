@@ -34,7 +34,7 @@ LISTED = 1_000
 """Prospects that the report's list holds."""
 _LISTED = (
     "rank", "customer_id", "probability", "probability_low", "probability_high", "grade", "points", "scorecard_points",
-    "buying_stage", "segment",
+    "buying_stage", "segment", "customer_reason",
 )  # fmt: skip
 _SAMPLE = 2_000
 """Rows that importance and SHAP's plots are computed from."""
@@ -113,6 +113,7 @@ def shown_prospects(ranked: pd.DataFrame, bundle: Bundle, X: pd.DataFrame, *, mo
         entry |= {name: row[name] for name in ("grade", "points", "base_points")}
         entry |= {name: _none(row[name]) for name in ("scorecard_points", "buying_stage", "segment")}
         entry |= {name: row[name] for name in _MONEY if name in row}
+        entry["customer_reason"] = _none(row.get("customer_reason"))
         entry["tags"] = {name: _none(row[name]) for name in ranked.columns if name in TAGS or name.startswith("tier_")}
         entry |= {"reasons": reasons, "other_points": row["contribution_other"]}
         entry["scorecard"] = [] if by_indicator is None else scorecard_reasons(by_indicator.iloc[position])

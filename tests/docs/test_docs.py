@@ -33,7 +33,7 @@ def commands(page: Path) -> list[list[str]]:
 @pytest.fixture
 def workplace(tmp_path, monkeypatch) -> Path:
     """A folder with the demo's study, as a reader would have it."""
-    for name in ("demo.yaml", "scorecards/demo.yaml"):
+    for name in ("demo.yaml", "scorecards/demo.yaml", "wording/demo.yaml", "wording/demo_de.yaml"):
         place = tmp_path / "configs" / name
         place.parent.mkdir(parents=True, exist_ok=True)
         place.write_text((ROOT / "configs" / name).read_text(encoding="utf-8"), encoding="utf-8")

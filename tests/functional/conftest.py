@@ -3,6 +3,7 @@
 import io
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
@@ -90,10 +91,9 @@ def small_study(market: Path) -> str:
 
 
 def write_study(folder: Path, text: str) -> Path:
-    """A study file with the demo's scorecard beside it."""
-    scorecards = folder / "scorecards"
-    scorecards.mkdir(parents=True, exist_ok=True)
-    (scorecards / "demo.yaml").write_text((SHIPPED / "scorecards" / "demo.yaml").read_text(encoding="utf-8"))
+    """A study file with the demo's scorecards and wordings beside it."""
+    for name in ("scorecards", "wording"):
+        shutil.copytree(str(SHIPPED / name), folder / name, dirs_exist_ok=True)
     study = folder / "study.yaml"
     study.write_text(text, encoding="utf-8")
     return study

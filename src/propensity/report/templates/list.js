@@ -21,7 +21,12 @@ function reasonsOf(list, row) {
   for (const [text, points] of row.reasons) line(text, signed(points), "");
   line("Everything else", signed(row.other_points), "other");
   line("Points", row.points.toFixed(1), "ends");
-  return table;
+  if (!row.customer_reason) return table;
+  const told = element("p", "The customer may be told: ");
+  told.append(element("q", row.customer_reason, { dir: "auto" }));
+  const both = element("div");
+  both.append(table, told);
+  return both;
 }
 
 function showList(DataTable) {
