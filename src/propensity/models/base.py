@@ -158,6 +158,22 @@ class BinaryModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         """
         return self._contributions(self._checked(X))
 
+    def interactions(self, X: Any) -> Float64:
+        """Split each contribution into its feature's own part and what it does together with each other feature.
+
+        Parameters
+        ----------
+        X : DataFrame or array of shape (n, n_features)
+            Few rows: the result is large.
+
+        Returns
+        -------
+        ndarray of shape (n, n_features, n_features), float64
+            Symmetric, log-odds; rows add up to `contributions`. The effect of two features together is twice their
+            entry. Models that add features up have a diagonal alone.
+        """
+        return self._interactions(self._checked(X))
+
     def to_files(self) -> dict[str, str]:
         """Write the fitted model down as text files.
 
@@ -248,6 +264,10 @@ class BinaryModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _contributions(self, X: Float32) -> tuple[Float64, float]:
         raise NotImplementedError
+
+    def _interactions(self, X: Float32) -> Float64:
+        phi, _ = self._contributions(X)
+        return np.asarray(np.eye(phi.shape[1]) * phi[:, None, :])
 
     def _state(self) -> tuple[dict[str, Any], dict[str, str]]:
         raise NotImplementedError

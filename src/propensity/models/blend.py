@@ -104,6 +104,10 @@ class BlendModel(BinaryModel):
         phi = self.weight * phi_trees + (1 - self.weight) * phi_linear
         return phi, self.weight * base_trees + (1 - self.weight) * base_linear
 
+    def _interactions(self, X: Float32) -> Float64:
+        trees, linear = self.lightgbm_._interactions(X), self.logistic_._interactions(X)
+        return np.asarray(self.weight * trees + (1 - self.weight) * linear)
+
     def _plain_parameters(self) -> dict[str, Any]:
         return {"weight": self.weight}
 

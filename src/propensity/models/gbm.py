@@ -269,6 +269,12 @@ class LightGBMModel(BinaryModel):
             )
         return phi, base
 
+    def _interactions(self, X: Float32) -> Float64:
+        from propensity.models.tree_interactions import TreeInteractions  # numba is imported where it is needed
+
+        texts = [booster.model_to_string() for booster in self.boosters_]
+        return TreeInteractions(texts, self.n_features_in_)(X)
+
     def _tree_shap(self) -> TreeShap | None:
         """Return what explains these boosters, made once; None where LightGBM itself must."""
         from propensity.models.tree_shap import TreeShap, UnsupportedTreesError  # numba is imported where it is needed

@@ -40,7 +40,7 @@ class UnsupportedTreesError(ValueError):
 
 
 @dataclass(frozen=True)
-class _Tree:
+class Tree:
     """One tree of a booster's text. Children at or above 0 are nodes, below 0 leaves (leaf i is ``~i``)."""
 
     feature: Ints
@@ -55,7 +55,8 @@ class _Tree:
     words: npt.NDArray[np.uint32]
 
     @classmethod
-    def read(cls, said: Mapping[str, str]) -> _Tree:
+    def read(cls, said: Mapping[str, str]) -> Tree:
+        """Make a tree of the lines of its section."""
         if said.get("is_linear", "0") != "0":
             raise UnsupportedTreesError("linear trees have no contributions")
 
@@ -84,13 +85,47 @@ class _Tree:
         return 0.0 if child >= 0 else float(self.value[~child])
 
 
-def _trees(text: str) -> Iterator[_Tree]:
+def read_trees(text: str) -> Iterator[Tree]:
+    """The trees of a booster's text (`Booster.model_to_string`)."""
     head, *sections = re.split(r"^(?=Tree=)", text, flags=re.MULTILINE)
     if not re.search(r"^num_tree_per_iteration=1$", head, flags=re.MULTILINE):
         raise UnsupportedTreesError("the booster has more than two classes")
     for section in sections:
         lines = section.split("\n\n", 1)[0].splitlines()
-        yield _Tree.read(dict(line.split("=", 1) for line in lines))
+        yield Tree.read(dict(line.split("=", 1) for line in lines))
+
+
+class Decisions:
+    """How nodes decide, with the sets of categories of all of them as bits."""
+
+    def __init__(self) -> None:
+        self.code_column: dict[int, int] = {}
+        self.parts: list[npt.NDArray[np.uint8]] = [np.zeros(1, dtype=np.uint8)]
+        self.count = 1
+
+    @property
+    def bits(self) -> npt.NDArray[np.uint8]:
+        """The bits of all sets."""
+        return np.concatenate(self.parts)
+
+    def of(self, tree: Tree, node: int) -> tuple[int, int, int]:
+        """How a node decides, as LightGBM does: kind, and the place and number of the bits of a set of categories."""
+        decision, threshold = int(tree.decision[node]), float(tree.threshold[node])
+        if decision & 1:
+            words = tree.words[tree.boundaries[int(threshold)] : tree.boundaries[int(threshold) + 1]]
+            bits = np.unpackbits(words.astype("<u4").view(np.uint8), bitorder="little")
+            place = self.count
+            self.code_column.setdefault(int(tree.feature[node]), len(self.code_column))
+            self.parts.append(bits)
+            self.count += len(bits)
+            return kernel.CATEGORY, place, len(bits)
+        missing_goes_left, missing = bool(decision & 2), (decision >> 2) & 3
+        zero_goes_left = threshold >= 0
+        if missing == 0:  # none: a missing value counts as 0
+            missing_goes_left = zero_goes_left
+        if missing == 1 and missing_goes_left != zero_goes_left:  # zero: 0 is a missing value too
+            return (kernel.ZERO_LEFT if missing_goes_left else kernel.ZERO_RIGHT), 0, 0
+        return (kernel.MISSING_LEFT if missing_goes_left else kernel.MISSING_RIGHT), 0, 0
 
 
 @dataclass(frozen=True)
@@ -107,17 +142,15 @@ class _Program:
 
     def __init__(self, column: Mapping[int, int]) -> None:
         self.column = column
-        self.code_column: dict[int, int] = {}
+        self.decisions = Decisions()
         self.steps: list[tuple[Any, ...]] = []
         self.multipliers: list[npt.NDArray[np.float64]] = []
         self.multiplier_count = 0
-        self.bits: list[npt.NDArray[np.uint8]] = [np.zeros(1, dtype=np.uint8)]
-        self.bit_count = 1
         self.base = 0.0
         self.depth = 1
         self.most_nodes = 1
 
-    def add(self, tree: _Tree, scale: float) -> None:
+    def add(self, tree: Tree, scale: float) -> None:
         """Add a tree, its leaves times `scale`."""
         if not len(tree.feature):
             self.base += scale * float(tree.value[0])
@@ -131,7 +164,7 @@ class _Program:
             left, right = int(tree.left[node]), int(tree.right[node])
             if node not in places:
                 places[node] = self._add_multipliers(edge.cover, tree.count(left) / tree.internal_count[node], nodes)
-            how, first, size = self._decision(tree, node) if step == kernel.ENTER else (0, 0, 0)
+            how, first, size = self.decisions.of(tree, node) if step == kernel.ENTER else (0, 0, 0)
             self.steps.append(
                 (
                     step,
@@ -139,7 +172,7 @@ class _Program:
                     nodes,
                     side,
                     self.column[int(tree.feature[node])],
-                    self.code_column.get(int(tree.feature[node]), 0),
+                    self.decisions.code_column.get(int(tree.feature[node]), 0),
                     how,
                     first,
                     size,
@@ -153,7 +186,7 @@ class _Program:
                 )
             )
 
-    def _walk(self, tree: _Tree) -> tuple[list[tuple[int, int, int, int, _Edge]], int]:
+    def _walk(self, tree: Tree) -> tuple[list[tuple[int, int, int, int, _Edge]], int]:
         """The walk down and up: step, node, depth, side of its parent, edge; and the most features on a path."""
         walk, most = [], 0
         todo: list[tuple[int, int, int, int, dict[int, _Edge]]] = [(kernel.ENTER, 0, 0, 0, {})]
@@ -203,25 +236,6 @@ class _Program:
         self.multiplier_count += nodes
         return place
 
-    def _decision(self, tree: _Tree, node: int) -> tuple[int, int, int]:
-        """How a node decides, as LightGBM does: kind, and the place and number of the bits of a set of categories."""
-        decision, threshold = int(tree.decision[node]), float(tree.threshold[node])
-        if decision & 1:
-            words = tree.words[tree.boundaries[int(threshold)] : tree.boundaries[int(threshold) + 1]]
-            bits = np.unpackbits(words.astype("<u4").view(np.uint8), bitorder="little")
-            place = self.bit_count
-            self.code_column.setdefault(int(tree.feature[node]), len(self.code_column))
-            self.bits.append(bits)
-            self.bit_count += len(bits)
-            return kernel.CATEGORY, place, len(bits)
-        missing_goes_left, missing = bool(decision & 2), (decision >> 2) & 3
-        zero_goes_left = threshold >= 0
-        if missing == 0:  # none: a missing value counts as 0
-            missing_goes_left = zero_goes_left
-        if missing == 1 and missing_goes_left != zero_goes_left:  # zero: 0 is a missing value too
-            return (kernel.ZERO_LEFT if missing_goes_left else kernel.ZERO_RIGHT), 0, 0
-        return (kernel.MISSING_LEFT if missing_goes_left else kernel.MISSING_RIGHT), 0, 0
-
 
 @lru_cache
 def quadrature(nodes: int) -> tuple[Float64, Float64]:
@@ -263,7 +277,7 @@ class TreeShap:
     """
 
     def __init__(self, texts: Sequence[str], features: int) -> None:
-        boosters = [list(_trees(text)) for text in texts]
+        boosters = [list(read_trees(text)) for text in texts]
         used = sorted({int(feature) for trees in boosters for tree in trees for feature in tree.feature})
         program = _Program({feature: column for column, feature in enumerate(used)})
         for trees in boosters:
@@ -278,9 +292,9 @@ class TreeShap:
         for nodes in range(1, program.most_nodes + 1):
             self._weights[nodes, :nodes] = quadrature(nodes)[1]
         self._multipliers = np.concatenate([np.zeros((0, 5)), *program.multipliers])
-        self._bits = np.concatenate(program.bits)
+        self._bits = program.decisions.bits
         self._used = np.array(used, dtype=np.int64)
-        self._coded = np.array(list(program.code_column), dtype=np.int64)
+        self._coded = np.array(list(program.decisions.code_column), dtype=np.int64)
         self._depth = program.depth
 
     def __call__(self, X: Float32, *, threads: int = 1) -> Float64:
