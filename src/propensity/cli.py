@@ -5,7 +5,7 @@ import shlex
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -535,6 +535,8 @@ def report(
         ) from None
     if not (isinstance(values, dict) and values.keys() >= {"study", "run", "funnel", "models", "prospects", "limits"}):
         raise InputError(f"{source}: this is no run's report. Name a run's folder, such as runs/demo/latest.")
+    with suppress(OSError, ValueError):  # an audit after the training knows more
+        values["leaks"] = json.loads((run / "leaks.json").read_text(encoding="utf-8"))
     written = write_report(values, out or run / "report.html")
     if as_json:
         _print_json({"report": str(written)})

@@ -1,5 +1,6 @@
 """I/O and order: what the command line and the Python functions do, step by step. Nothing else."""
 
+import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,7 +18,7 @@ import pandas as pd
 import pyarrow as pa
 from ibis.common.exceptions import IbisError
 
-from propensity.audit.leaks import audit_rows, audit_tables
+from propensity.audit.leaks import audit_rows, audit_single, audit_tables
 from propensity.audit.untouched import Trained
 from propensity.bundle import Bundle, load_bundle
 from propensity.cohort import FunnelStep
@@ -83,6 +84,8 @@ Progress = Callable[[str], None]
 MANIFEST_SUFFIX = ".manifest.json"
 TRIALS = "trials.jsonl"
 """Trials of searches for parameters, beside a study's runs."""
+LEAKS = "leaks.json"
+"""What the latest audit of a run's study found, in the run's folder."""
 
 
 @contextmanager
@@ -170,20 +173,31 @@ def audit(
     Returns
     -------
     AuditResult
+        It is kept as ``leaks.json`` in the run's folder, for its report, where a run's model was looked at.
     """
     always = named_features(study, load_rules(study))
+    trained, run = _trained(study, model, runs=runs, uri=tracking_uri)
+    found = _audited(study, trained, always=always, today=today, progress=progress)
+    if run is not None:
+        with whole_file(run / LEAKS) as place:
+            place.write_text(to_json(found.for_report()), encoding="utf-8")
+    return found
+
+
+def _audited(
+    study: Study, trained: Trained, *, always: list[str], today: datetime | None, progress: Progress
+) -> AuditResult:
     if study.is_snapshot:
         return audit_rows(study, snapshot_samples(read_snapshot_rows(study), study, always=always))
 
     def opener(spec: DataSpec, alter: Alter) -> AbstractContextManager[Tables]:
         return open_tables(spec, study.source_path, express=express, today=today, alter=alter)
 
-    trained = _trained(study, model, runs=runs, uri=tracking_uri)
     return audit_tables(study, opener=opener, always=always, trained=trained, progress=progress)
 
 
-def _trained(study: Study, model: str | None, *, runs: Path | None, uri: str | None) -> Trained:
-    """The model that was asked for, or the latest run's; without one that fits, why not."""
+def _trained(study: Study, model: str | None, *, runs: Path | None, uri: str | None) -> tuple[Trained, Path | None]:
+    """The model that was asked for, or the latest run's, and the run's folder; without one that fits, why not."""
     with TemporaryDirectory(prefix="propensity-") as temporary:
         try:
             where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=uri)
@@ -192,8 +206,9 @@ def _trained(study: Study, model: str | None, *, runs: Path | None, uri: str | N
         except BundleError:
             if model is not None:
                 raise
-            return Trained(None, "there is no run that fits the study")
-    return Trained(bundle, f"the model of {model or where.parent}", is_asked=model is not None)
+            return Trained(None, "there is no run that fits the study"), None
+    run = where.parent if (where.parent / "report.json").is_file() else None
+    return Trained(bundle, f"the model of {model or where.parent}", is_asked=model is not None), run
 
 
 def open_study(study: Study, *, today: datetime | None = None) -> Any:
@@ -257,14 +272,35 @@ def train(
         if track:
             _reach_store(study, uri)
         trials = _kept_trials(study, root)
+        progress("judging each feature by itself")
+        leaks = audit_single(study, material.samples).for_report()
         training = _train(study, material.samples, scorecard, about, material.kinds, trials=trials, progress=progress)
-        result = write_run(work, study, training, material, run_id=run_id, now=now, started=started)
+        result = write_run(
+            work,
+            study,
+            training,
+            material,
+            run_id=run_id,
+            now=now,
+            started=started,
+            previous=_last_report(root),
+            leaks=leaks,
+        )
         if track:
             progress("logging to MLflow")
             result["tracking"] = track_run(study, training, work, run_id, uri=uri)
             (work / "tracking.json").write_text(to_json(result["tracking"]), encoding="utf-8")
     point_latest(root, to=run_id)
     return TrainResult(study=study.study, folder=root / run_id, **result)
+
+
+def _last_report(root: Path) -> dict[str, Any] | None:
+    """What the report of the latest run holds; None where there is none that this version reads."""
+    try:
+        found = json.loads((root / "latest" / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) and {"run", "points", "importance"} <= set(found) else None
 
 
 def _gather(study: Study, *, always: list[str], now: datetime, progress: Progress) -> Material:

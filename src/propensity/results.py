@@ -75,6 +75,12 @@ class AuditResult:
     availability: pd.DataFrame
     business: dict[str, Any]
 
+    def for_report(self) -> dict[str, Any]:
+        """What a run's report shows of it, as plain values."""
+        rows = {"findings": self.findings.drop(columns="facts", errors="ignore"), "trials": self.trials}
+        told = {name: table.to_dict("records") for name, table in rows.items()}
+        return {"verdict": self.verdict, "sentence": self.sentence, **told}
+
     @property
     def is_proven(self) -> bool:
         """Whether a leak is proven."""

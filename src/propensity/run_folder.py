@@ -1,5 +1,6 @@
 """What a run leaves behind: its folder of plain files, and the same in MLflow."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
@@ -59,6 +60,8 @@ def write_run(
     run_id: str,
     now: datetime,
     started: float,
+    previous: Mapping[str, Any] | None,
+    leaks: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write everything that a run leaves behind into the folder `work`, and return its tables.
 
@@ -92,9 +95,10 @@ def write_run(
         list_funnel=funnel_entry("list", as_of, steps, None, study=study),
         qualification=qualification_table(study, training, frame),
         marketing=tables,
+        previous=previous,
     )
     profit = training.profit and {**training.profit, "list": listing["contact_down_to"]}
-    report["profit"], report["horizons"] = profit, training.horizons
+    report["profit"], report["horizons"], report["leaks"] = profit, training.horizons, leaks
     metrics = {
         "study": study.study,
         "models": evaluation.metrics,
@@ -126,6 +130,7 @@ def write_run(
         "seconds": round(perf_counter() - started, 1),
     }
     documents = {"metrics": metrics, "funnel": report["funnel"], "manifest": manifest, "report": report}
+    documents["leaks"] = leaks
     if training.search is not None:
         documents["tuning"] = training.search.to_dict()
     documents["features"] = training.bundle.plan.catalogue()

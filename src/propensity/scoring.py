@@ -102,12 +102,15 @@ def rank_prospects(
     listed["grade"] = np.array([next(grade for last, grade in GRADES if d <= last) for d in range(1, 11)])[decile - 1]
     for name in ("points", "base_points", "scorecard_points", "buying_stage", "segment"):
         listed[name] = rows.pop(name)
+    told = rows.pop("customer_reason") if "customer_reason" in rows else None
     listed = pd.concat([listed, rows], axis=1)
     listed["control"] = False
     listed["model_name"] = model_name
     listed["model_version"] = model_version
     horizons = [bundle.horizon_probabilities(chunk) for chunk in chunks(ranked)]
     listed = pd.concat([listed, pd.concat(horizons, ignore_index=True)], axis=1)
+    if told is not None:
+        listed["customer_reason"] = told
     if answers is not None:
         own = answers.iloc[order].reset_index(drop=True)
         listed["qualification"] = own["qualification"]

@@ -8,16 +8,13 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
 from propensity.bundle import Bundle
 from propensity.config import Study
+from propensity.drivers import global_picture, since_last
 from propensity.evaluation.curves import calibration_table, gains_curve
 from propensity.evaluation.ranking import rows_at
-from propensity.explain.contributions import contributions, explanation, to_points
-from propensity.explain.figures import shap_figures
-from propensity.explain.importance import importance
 from propensity.explain.reasons import scorecard_reasons
 from propensity.outlook import captured_by_share, depths, fairness
 from propensity.rules.approach import TAGS
@@ -36,8 +33,6 @@ _LISTED = (
     "rank", "customer_id", "probability", "probability_low", "probability_high", "grade", "points", "scorecard_points",
     "buying_stage", "segment", "customer_reason",
 )  # fmt: skip
-_SAMPLE = 2_000
-"""Rows that importance and SHAP's plots are computed from."""
 
 
 def package_versions() -> dict[str, str]:
@@ -53,28 +48,6 @@ def describe_question(study: Study, product: str) -> str:
     if study.is_snapshot:
         return f"Which target customers will have {product}?"
     return f"Which target customers who never bought {product} will buy it within {study.outcome.horizon}?"
-
-
-def global_picture(
-    bundle: Bundle, X: pd.DataFrame, *, seed: int
-) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[str, bytes]]:
-    """How far features, and kinds of features, move the score, strongest first, and SHAP's plots of a sample.
-
-    Parameters
-    ----------
-    X : DataFrame of shape (n, features)
-        The prospects of the list; at most 2,000 of them, drawn by `seed`, are explained.
-    """
-    rng = np.random.default_rng(seed)
-    picked = np.sort(rng.choice(len(X), size=min(_SAMPLE, len(X)), replace=False))
-    sample = X[bundle.plan.names].iloc[picked].reset_index(drop=True)
-    scale = bundle.points.model_dump()
-    own, *by_fold = (
-        to_points(*contributions(model, bundle.calibrator, sample), **scale)[0]
-        for model in (bundle.model, *bundle.folds)
-    )
-    features, groups = importance(own, by_fold, sample, bundle.plan.catalogue())
-    return features, groups, shap_figures(explanation(bundle.model, sample, calibrator=bundle.calibrator), seed=seed)
 
 
 def curves(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
@@ -156,6 +129,7 @@ def build_report(
     list_funnel: Mapping[str, Any],
     qualification: Sequence[Mapping[str, Any]],
     marketing: Mapping[str, Any],
+    previous: Mapping[str, Any] | None,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Everything that the report shows, and SHAP's plots as files of their own.
 
@@ -169,9 +143,11 @@ def build_report(
         How many prospects pass each question, and how they turned out; empty where the study asks none.
     marketing : mapping
         From `propensity.marketing.marketing_tables`.
+    previous : mapping or None
+        What the report of the run before holds.
     """
     evaluation, bundle = training.evaluation, training.bundle
-    features, groups, figures = global_picture(bundle, X, seed=study.seed)
+    drivers, figures = global_picture(bundle, X, seed=study.seed)
     test, gains_of = len(evaluation.predictions), curves(evaluation)
     share = study.contact.share(test)
     cutoffs = {
@@ -219,8 +195,7 @@ def build_report(
         "calibration_by_cutoff": cutoff_rows(study, training),
         "curves": gains_of,
         "capacity": {"share": share, "count": rows_at(share, test), "listed": study.contact.share(len(ranked))},
-        "importance": features,
-        "importance_by_group": groups,
+        **drivers,
         "features": [{name: feature[name] for name in _CATALOGUED} for feature in bundle.plan.catalogue()],
         "figures": {
             "shap_summary": _data_uri(figures["shap_summary"]),
@@ -233,6 +208,7 @@ def build_report(
         "fairness": {"share": share, "attributes": fairness(study, training)},
         "list": dict(list_entry),
         "data": {"tables": training.samples.data, "warnings": training.samples.warnings},
+        "since_last": since_last(previous, drivers["importance"], study),
         "limits": _limits(study, evaluation.metrics[evaluation.selected]["test"]["positives"]),
     }
     return report, figures

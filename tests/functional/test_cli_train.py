@@ -3,6 +3,7 @@
 import json
 import math
 import re
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -21,7 +22,15 @@ DESIGN = {
     "report.html",
     "bundle",
 }
-BESIDES = {"calibration_by_cutoff.json", "horizons.json", "features.json", "study.yaml", "tracking.json", "figures"} | {
+BESIDES = {
+    "calibration_by_cutoff.json",
+    "horizons.json",
+    "leaks.json",
+    "features.json",
+    "study.yaml",
+    "tracking.json",
+    "figures",
+} | {
     f"{name}.json"
     for name in ("segments", "stages", "qualification", "pyramid", "scorecard", "swap_sets", "avatars", "profit")
 }
@@ -36,7 +45,7 @@ LIST = [
     "rank", "customer_id", "as_of", "probability", "probability_low", "probability_high", "percentile", "decile",
     "grade", "points", "base_points", "scorecard_points", "buying_stage", "segment", *REASONS, *CONTRIBUTIONS,
     "control", "model_name", "model_version", "probability_30d", "probability_60d",  # too few bought within 7d
-    "qualification", "not_qualified_by",
+    "customer_reason", "qualification", "not_qualified_by",
     "barrier", "approach", "channel", "tier_profit", "tier_potential",
     "expected_value", "expected_profit", "contact",
 ]  # fmt: skip
@@ -264,11 +273,25 @@ def test_answer_for_people_says_where_to_look(quick):
     assert not (quick.folder / "tracking.json").exists()
 
 
-def test_report_can_be_written_again(propensity, trained, tmp_path):
-    page = tmp_path / "again.html"
-    answer = propensity("report", trained.folder, "--out", page)
+def test_report_can_be_written_again_and_shows_an_audit_made_since(propensity, trained, tmp_path):
+    page, run = tmp_path / "again.html", tmp_path / "run"
+    run.mkdir()
+    shutil.copyfile(trained.folder / "report.json", run / "report.json")
+    answer = propensity("report", run, "--out", page)
     assert answer.code == 0, answer.err
     assert page.read_bytes() == (trained.folder / "report.html").read_bytes()
+    assert trained.read("report.json")["leaks"]["findings"][0]["level"] == "not tested"
+    finding = {"level": "proven", "test": "scramble", "subject": "<b>income</b>", "text": "it moves", "advice": ""}
+    trial = {"cutoff": "2025-07-30", "change": "deleted", "rows": 1_234, "left": 1, "entered": 2, "features": 4}
+    audit = {"sentence": "Leak proven: income.", "findings": [finding], "trials": [{**trial, "scores": 5}]}
+    (run / "leaks.json").write_text(json.dumps(audit))
+    assert propensity("report", run, "--out", page).code == 0
+    told = page.read_text(encoding="utf-8")
+    assert "Leak proven: income." in told
+    assert "<bdi>&lt;b&gt;income&lt;/b&gt;</bdi>" in told
+    assert (
+        '<td>deleted</td><td class="n">1,234</td><td class="n">3</td><td class="n">4</td><td class="n">5</td>' in told
+    )
 
 
 def test_json_files_hold_no_nan(trained):

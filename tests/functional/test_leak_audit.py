@@ -304,6 +304,9 @@ class TestCommandLine:
         answer = propensity("check", trained.study, "--leaks", "--json", "--runs", trained.runs)
         assert answer.code == 0, answer.err
         assert answer.json["model"] == f"the model of {trained.runs / 'latest'}"
+        kept = trained.read("leaks.json")  # for the run's report
+        assert kept["verdict"] == answer.json["verdict"]
+        assert kept["trials"] == answer.json["trials"]
 
     @pytest.mark.slow
     def test_a_model_that_does_not_fit_is_refused(self, propensity, trained, little_study):

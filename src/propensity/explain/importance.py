@@ -71,6 +71,52 @@ def importance(
     )
 
 
+def importance_by(
+    points: Floats, groups: npt.NDArray[Any], catalogue: Sequence[Mapping[str, Any]], *, count: int = 5, few: int = 30
+) -> dict[str, Any] | None:
+    """Mean absolute contributions in each group of rows, of the features that are among the strongest of one.
+
+    Parameters
+    ----------
+    points : ndarray of shape (n, p)
+        Contributions, in points.
+    groups : ndarray of shape (n,)
+        The group of each row; None: in none.
+    catalogue : sequence of mapping, of length p
+        ``name`` and ``description`` of each column.
+    count : int
+        How many features of each group.
+    few : int
+        Groups of fewer rows are left out.
+
+    Returns
+    -------
+    dict or None
+        ``groups`` (the largest first) with their ``rows``, and ``features``: ``feature``, ``description`` and
+        ``mean_abs_points``, one for each group, the strongest over all first. None without two groups.
+    """
+    sizes = pd.Series(groups).value_counts(sort=False)
+    names = sorted((name for name in sizes.index if sizes[name] >= few), key=lambda name: (-sizes[name], str(name)))
+    if len(names) < 2:
+        return None
+    means = np.array([np.abs(points[groups == name]).mean(axis=0) for name in names])
+    strongest = np.unique(np.argsort(-means, axis=1, kind="stable")[:, :count])
+    overall = np.abs(points).mean(axis=0)
+    order = [at for at in strongest[np.argsort(-overall[strongest], kind="stable")] if means[:, at].max() > 0]
+    return {
+        "groups": [str(name) for name in names],
+        "rows": [int(sizes[name]) for name in names],
+        "features": [
+            {
+                "feature": catalogue[at]["name"],
+                "description": catalogue[at]["description"],
+                "mean_abs_points": means[:, at].tolist(),
+            }
+            for at in order
+        ],
+    }
+
+
 def _means(points: Floats, by_fold: Sequence[Floats]) -> list[tuple[float, float | None, float | None]]:
     """The mean absolute value of each column, and its interval."""
     size = np.abs(points)
