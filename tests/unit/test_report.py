@@ -712,3 +712,24 @@ def test_numbers_are_written_as_readers_expect() -> None:
     assert [percent(value) for value in (0.00001, 0.0421, 0.5, 0.999)] == ["0.0010%", "4.2%", "50.0%", "99.90%"]
     assert percent_interval([0.1, 0.2]) == "10.0% to 20.0%"
     assert [signed(value) for value in (-0.0, 0.04, -12.0, 1234.5)] == ["0.0", "+0.04", "−12.0", "+1,234.5"]
+
+
+def test_parts_pairs_and_changes_of_what_drives_the_model_are_shown(report: dict[str, Any]) -> None:
+    feature = {"feature": "age", "description": "age <i>", "mean_abs_points": [4.0, 1.0]}
+    report["importance_by_segment"] = {"groups": ["owners", "<b>others"], "rows": [60, 40], "features": [feature]}
+    report["interactions"] = [
+        {"features": ["a", "b"], "descriptions": ["visits", "age"], "mean_abs_points": 3.21, "both_high": -1.5},
+        {"features": ["a", "c"], "descriptions": ["visits", "region"], "mean_abs_points": 1.0, "both_high": None},
+    ]
+    change = {"feature": "age", "description": "age", "before": 9.0, "now": 3.0, "change": -6.0, "clear": True}
+    small = {**change, "description": "region", "change": 1.0, "before": 2.0, "clear": False}
+    report["since_last"] = {"run": "r0", "as_of": "2025-08-01", "selected": "blend", "features": [change, small]}
+    page = page_of(report)
+    assert "<b>others" in page.text
+    assert row_of(page, "age <i>", "4.0", "1.0")
+    assert row_of(page, "visits", "age", "3.21", "−1.50")
+    assert row_of(page, "visits", "region", "1.00", "–")
+    assert row_of(page, "age", "9.00", "3.00", "−6.00")[-1] == "yes"
+    assert row_of(page, "region", "2.00", "3.00", "+1.00")[-1] == ""
+    report["interactions"] = []
+    assert "This model adds features up" in page_of(report).text

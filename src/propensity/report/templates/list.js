@@ -22,7 +22,7 @@ function reasonsOf(list, row) {
   line("Everything else", signed(row.other_points), "other");
   line("Points", row.points.toFixed(1), "ends");
   if (!row.customer_reason) return table;
-  const told = element("p", "The customer may be told: ");
+  const told = element("p", "The customer may be told: ", { class: "told" });
   told.append(element("q", row.customer_reason, { dir: "auto" }));
   const both = element("div");
   both.append(table, told);
