@@ -176,26 +176,39 @@ def _bucketed(
         return None
     declared = (settings.directions or {}).get(name)
     signs = [{"rising": 1, "falling": -1}[declared]] if declared else [1, -1]
-    trees = [_tree(numbers[known], y[known], weight[known], sign, settings) for sign in signs]
+    # To a tree of one feature, rows of one value and class are one row of their weights together.
+    values, place = np.unique(numbers[known], return_inverse=True)
+    held = [np.bincount(place, weights=weight[known] * part[known], minlength=len(values)) for part in (1 - y, y)]
+    trees = [_tree(values, held, sign, settings) for sign in signs]
     edges = max(trees, key=lambda tree: tree[1])[0]
     buckets = [*({"below": edge, "points": 0} for edge in edges), {"points": 0}]
     return Indicator.model_validate({"name": name, "feature": name, "buckets": buckets})
 
 
 def _tree(
-    numbers: npt.NDArray[np.float32], y: Floats, weight: Floats, sign: int, settings: FitSettings
+    different: npt.NDArray[np.float32], held: Sequence[Floats], sign: int, settings: FitSettings
 ) -> tuple[list[float], float]:
-    """The edges of buckets whose conversion rises (or falls) throughout, and how much purer they are than all."""
+    """The edges of buckets whose conversion rises (or falls) throughout, and how much purer they are than all.
+
+    Parameters
+    ----------
+    different : ndarray of float32, shape (m,)
+        The values that occur, ascending.
+    held : two ndarrays of shape (m,)
+        The weight of the rows of each value: of those that did not buy, and of those that did.
+    """
+    weight = np.concatenate(held)
+    bought = np.repeat([0, 1], len(different))
+    there = weight > 0
     tree = DecisionTreeClassifier(
         criterion="log_loss",
         max_leaf_nodes=settings.most_buckets,
         min_weight_fraction_leaf=min(0.5, max(settings.least_share, settings.least_weight / weight.sum())),
         monotonic_cst=[sign],
         random_state=0,
-    ).fit(numbers.reshape(-1, 1), y, sample_weight=weight)
+    ).fit(np.tile(different, 2)[there].reshape(-1, 1), bought[there], sample_weight=weight[there])
     nodes = tree.tree_
     inner = nodes.children_left >= 0
-    different = np.unique(numbers)
     # The tree sends values up to a threshold to the left; a bucket takes in those below its edge.
     above = np.searchsorted(different, np.sort(nodes.threshold[inner]), side="right")
     edges = [_round_between(different[at - 1], different[at]) for at in above]
@@ -244,7 +257,7 @@ def _weighed(
     """The drafts whose weight speaks the way that their lines do, at most so many, with weights and intercept."""
     while True:
         X = np.column_stack([draft.column for draft in drafts])
-        model = LogisticRegression(C=settings.shrinkage, max_iter=1000).fit(X, y, sample_weight=weight)
+        model = LogisticRegression(C=settings.shrinkage, solver="newton-cholesky").fit(X, y, sample_weight=weight)
         coefficients = model.coef_[0]
         # An indicator whose points would go against its own evidence only mends what others overstate.
         spread = np.sqrt(np.average((X - np.average(X, axis=0, weights=weight)) ** 2, axis=0, weights=weight))
