@@ -556,7 +556,7 @@ def score(
             progress(f"scoring prospects as of {format_instant(as_of, zone=study.zone)}")
             frame, steps = scoring_frame(tables, study, bundle.plan, as_of)
     _refuse_unseen(study, frame)
-    ranked = ranked_list(study, bundle, frame, wording)
+    ranked = ranked_list(study, bundle, frame, wording, progress=progress)
     manifest = list_manifest(study, bundle, ranked, steps, as_of, frame)
     if out is not None:
         with whole_file(out.with_name(out.name + MANIFEST_SUFFIX)) as work:

@@ -4,7 +4,7 @@ Best first by the calibrated log-odds, or by expected profit where the study ran
 the customer's key, so that the same rows always give the same list.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
@@ -21,6 +21,7 @@ from propensity.evaluation.ranking import rows_at
 from propensity.explain.contributions import contributions, to_points
 from propensity.explain.reasons import customer_reasons, top_reasons
 from propensity.features.matrix import Frame
+from propensity.features.records import Told
 from propensity.rules.approach import tag
 from propensity.rules.pyramid import pyramid_values, tiers
 from propensity.rules.qualification import FAIL, PASS, UNKNOWN, open_questions, qualify
@@ -52,6 +53,7 @@ def rank_prospects(
     tags: pd.DataFrame | None = None,
     rank_by: Literal["probability", "expected_profit"] = "probability",
     wording: Wording | None = None,
+    progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
     """The prospect list.
 
@@ -75,6 +77,8 @@ def rank_prospects(
     wording : Wording, optional
         What the reasons are told in; default English. ``customer_reason`` is listed where it says what a customer may
         be told.
+    progress : callable, optional
+        Told how far explaining a long list has come.
 
     Returns
     -------
@@ -88,7 +92,12 @@ def rank_prospects(
     order = best_first(log_odds, keys["customer_id"], profit)
     ranked = X.iloc[order]
     wording = wording or english()
-    rows = pd.concat([_explained(bundle, chunk, wording) for chunk in chunks(ranked)], ignore_index=True)
+    told = Told("explaining prospects", len(ranked), progress if len(ranked) > CHUNK else None)
+    parts = []
+    for chunk in chunks(ranked):
+        parts.append(_explained(bundle, chunk, wording))
+        told.more(len(chunk))
+    rows = pd.concat(parts, ignore_index=True)
     rank = np.arange(1, len(ranked) + 1)
     decile = np.ceil(rank * 10 / len(ranked)).astype(np.int64)
     listed = pd.DataFrame({"rank": rank, "customer_id": keys["customer_id"].to_numpy()[order]})
@@ -102,15 +111,15 @@ def rank_prospects(
     listed["grade"] = np.array([next(grade for last, grade in GRADES if d <= last) for d in range(1, 11)])[decile - 1]
     for name in ("points", "base_points", "scorecard_points", "buying_stage", "segment"):
         listed[name] = rows.pop(name)
-    told = rows.pop("customer_reason") if "customer_reason" in rows else None
+    for_customers = rows.pop("customer_reason") if "customer_reason" in rows else None
     listed = pd.concat([listed, rows], axis=1)
     listed["control"] = False
     listed["model_name"] = model_name
     listed["model_version"] = model_version
     horizons = [bundle.horizon_probabilities(chunk) for chunk in chunks(ranked)]
     listed = pd.concat([listed, pd.concat(horizons, ignore_index=True)], axis=1)
-    if told is not None:
-        listed["customer_reason"] = told
+    if for_customers is not None:
+        listed["customer_reason"] = for_customers
     if answers is not None:
         own = answers.iloc[order].reset_index(drop=True)
         listed["qualification"] = own["qualification"]
@@ -124,7 +133,14 @@ def rank_prospects(
     return listed
 
 
-def ranked_list(study: Study, bundle: Bundle, frame: Frame, wording: Wording | None = None) -> pd.DataFrame:
+def ranked_list(
+    study: Study,
+    bundle: Bundle,
+    frame: Frame,
+    wording: Wording | None = None,
+    *,
+    progress: Callable[[str], None] | None = None,
+) -> pd.DataFrame:
     """The prospect list of a frame, under the bundle's own name and run.
 
     Raises
@@ -155,6 +171,7 @@ def ranked_list(study: Study, bundle: Bundle, frame: Frame, wording: Wording | N
         tags=tags,
         rank_by=study.listing.rank_by,
         wording=wording,
+        progress=progress,
     )
 
 

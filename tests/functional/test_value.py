@@ -181,6 +181,20 @@ def test_any_list_by_expected_profit_falls_in_it(with_trees, cost, margin, capac
     assert by_probability["contact"].sum() == contacts
 
 
+def test_a_long_list_is_explained_in_parts_and_says_how_far_it_is(with_trees, monkeypatch):
+    bundle, X, keys = with_trees
+    names = {"contact": ContactSpec(), "model_name": "m", "model_version": "1"}
+    told: list[str] = []
+    whole = rank_prospects(bundle, X, keys, progress=told.append, **names)
+    assert told == []  # a short one says nothing
+    monkeypatch.setattr("propensity.scoring.CHUNK", 150)
+    parts = rank_prospects(bundle, X, keys, progress=told.append, **names)
+    pd.testing.assert_frame_equal(parts, whole)
+    assert [text.rpartition(", about ")[0] for text in told] == [
+        f"explaining prospects: {done} of at most 400" for done in (150, 300, 400)
+    ]
+
+
 class Doubled(Prior):
     """A correction that doubles the odds of any list."""
 

@@ -178,7 +178,8 @@ def _bucketed(
     signs = [{"rising": 1, "falling": -1}[declared]] if declared else [1, -1]
     # To a tree of one feature, rows of one value and class are one row of their weights together.
     values, place = np.unique(numbers[known], return_inverse=True)
-    held = [np.bincount(place, weights=weight[known] * part[known], minlength=len(values)) for part in (1 - y, y)]
+    weights = (weight[known] * part[known] for part in (1 - y, y))
+    held = [np.bincount(place, weights=own, minlength=len(values)).astype(np.float64) for own in weights]
     trees = [_tree(values, held, sign, settings) for sign in signs]
     edges = max(trees, key=lambda tree: tree[1])[0]
     buckets = [*({"below": edge, "points": 0} for edge in edges), {"points": 0}]
