@@ -1,4 +1,4 @@
-"""A reader in a real browser, who uses the report of the demo and of coil2000; an accessibility checker (axe) beside."""
+"""A reader in a real browser uses the report of the demo and of coil2000; an accessibility checker (axe) is beside."""
 
 import json
 import os
