@@ -7,7 +7,8 @@ With v, z_f and o_f of a leaf as in `tree_shap`, features i and j of its path ad
 which is the Shapley interaction index (Grabisch and Roubens, 1999, doi:10.1007/s001820050125): the second derivative of
 the path's multilinear extension, where `tree_shap` has the first. It is shared out between (i, j) and (j, i), and taken
 from the main effects, as by Lundberg et al. (2020, doi:10.1038/s42256-019-0138-9): a row's matrix adds up to its
-contributions. `shap.TreeExplainer` gives the same for trees without categories; with them its interactions are wrong.
+contributions. `shap.TreeExplainer` gives the same for trees without categories; with many categories its interactions
+do not add up.
 """
 
 from collections.abc import Sequence
