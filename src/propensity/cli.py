@@ -536,7 +536,8 @@ def report(
     if not (isinstance(values, dict) and values.keys() >= {"study", "run", "funnel", "models", "prospects", "limits"}):
         raise InputError(f"{source}: this is no run's report. Name a run's folder, such as runs/demo/latest.")
     with suppress(OSError, ValueError):  # an audit after the training knows more
-        values["leaks"] = json.loads((run / "leaks.json").read_text(encoding="utf-8"))
+        found = json.loads((run / "leaks.json").read_text(encoding="utf-8"))
+        values["leaks"] = found if isinstance(found, dict) else None
     written = write_report(values, out or run / "report.html")
     if as_json:
         _print_json({"report": str(written)})

@@ -1,5 +1,6 @@
 """What drives a model: importance over all prospects and in parts of them, interactions, and what has changed."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -12,6 +13,9 @@ from propensity.explain.contributions import contributions, explanation, to_poin
 from propensity.explain.figures import shap_figures
 from propensity.explain.importance import importance, importance_by
 from propensity.explain.interactions import strongest_pairs
+from propensity.models.base import UnsupportedTreesError
+
+logger = logging.getLogger(__name__)
 
 _SAMPLE = 2_000
 """Rows that importance and SHAP's plots are computed from."""
@@ -53,9 +57,21 @@ def global_picture(bundle: Bundle, X: pd.DataFrame, *, seed: int) -> tuple[dict[
         "importance_by_group": groups,
         "importance_by_segment": importance_by(own, bundle.segment_of(decoded), catalogue),
         "importance_by_stage": None if stages is None else importance_by(own, stages.to_numpy(), catalogue),
-        "interactions": strongest_pairs(bundle.model, sample.iloc[:_PAIRED], catalogue, scale=unit),
+        "interactions": interactions_of(bundle, sample, scale=unit, rng=rng),
     }
     return picture, shap_figures(explanation(bundle.model, sample, calibrator=bundle.calibrator), seed=seed)
+
+
+def interactions_of(
+    bundle: Bundle, sample: pd.DataFrame, *, scale: float, rng: np.random.Generator
+) -> list[dict[str, Any]] | None:
+    """The strongest pairs, over rows drawn anew: the sample stands in the list's order. None where trees have none."""
+    picked = np.sort(rng.choice(len(sample), size=min(_PAIRED, len(sample)), replace=False))
+    try:
+        return strongest_pairs(bundle.model, sample.iloc[picked], bundle.plan.catalogue(), scale=scale)
+    except UnsupportedTreesError as reason:
+        logger.warning("interactions: none are told: %s.", reason)
+        return None
 
 
 def since_last(
@@ -75,9 +91,16 @@ def since_last(
     dict or None
         ``run``, ``as_of`` and ``selected`` of the run before, and ``features``: ``feature``, ``description``,
         ``before`` and ``now`` (mean absolute points; 0: moves nothing), ``change``, and ``clear``: the 90 % intervals
-        lie apart. None where there was no such run, or its points have another scale.
+        lie apart. None where there was no such run, it was of another study, or its points have another scale.
     """
-    if previous is None or previous.get("points") != study.points.model_dump():
+    try:
+        return None if previous is None else _changes(previous, now, study)
+    except (KeyError, TypeError):  # a report of another version is no reason to lose a training
+        return None
+
+
+def _changes(previous: Mapping[str, Any], now: Sequence[Mapping[str, Any]], study: Study) -> dict[str, Any] | None:
+    if previous["points"] != study.points.model_dump() or previous["study"]["name"] != study.study:
         return None
     before = {row["feature"]: row for row in previous["importance"]}
     after = {row["feature"]: row for row in now}

@@ -66,14 +66,15 @@ def captured_by_share(study: Study, training: Training) -> Floats | None:
     return np.concatenate([[0.0], bought / bought[-1]])
 
 
-def fairness(study: Study, training: Training) -> list[dict[str, Any]]:
+def fairness(study: Study, training: Training) -> dict[str, Any]:
     """How the list of the test prospects treats the groups of each sensitive attribute.
 
     Returns
     -------
-    list of dict
-        ``attribute``, ``feature`` and ``table``: see `evaluation.fairness.fairness_table`. Who is not on the list, the
-        study listing the qualified only, is not selected.
+    dict
+        ``share`` of all test prospects that is selected, and ``attributes``: for each ``attribute``, ``feature`` and
+        ``table``, see `evaluation.fairness.fairness_table`. Who is not on the list, the study listing the qualified
+        only, is not selected.
     """
     test, order = _list_on_test(study, training)
     selected = np.zeros(len(test), dtype=bool)
@@ -86,7 +87,7 @@ def fairness(study: Study, training: Training) -> list[dict[str, Any]]:
         if feature.sensitive and feature.source == "customers" and not feature.name.endswith("_missing"):
             table = fairness_table(groups_of(decoded[feature.name], feature), test.labels, probability, selected)
             found.append({"attribute": feature.description, "feature": feature.name, "table": table})
-    return found
+    return {"share": float(selected.mean()), "attributes": found}
 
 
 def _list_on_test(study: Study, training: Training) -> tuple[Frame, npt.NDArray[np.intp]]:
@@ -131,5 +132,11 @@ def groups_of(values: pd.Series, feature: Feature) -> list[str | None]:
         # One value is too frequent for quarters: it stands alone, between what is below and what is above.
         band = (numbers - numbers.mode()[0]).pipe(np.sign)
     ends = numbers.groupby(band).agg(["min", "max"])
-    told = {at: f"{low:,.6g}" + ("" if low == high else f" to {high:,.6g}") for at, low, high in ends.itertuples()}
+    for digits in (6, 17):
+        told = {
+            at: f"{low:,.{digits}g}" + ("" if low == high else f" to {high:,.{digits}g}")
+            for at, low, high in ends.itertuples()
+        }
+        if len(set(told.values())) == len(told):
+            break
     return [None if pd.isna(value) else told[value] for value in band]

@@ -6,7 +6,6 @@ import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import datetime
-from fnmatch import fnmatchcase
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -176,11 +175,15 @@ def audit(
         It is kept as ``leaks.json`` in the run's folder, for its report, where a run's model was looked at.
     """
     always = named_features(study, load_rules(study))
-    trained, run = _trained(study, model, runs=runs, uri=tracking_uri)
+    # A snapshot's scores are not looked at: its run only keeps what was found.
+    trained, run = _trained(study, None if study.is_snapshot else model, runs=runs, uri=tracking_uri)
     found = _audited(study, trained, always=always, today=today, progress=progress)
     if run is not None:
-        with whole_file(run / LEAKS) as place:
-            place.write_text(to_json(found.for_report()), encoding="utf-8")
+        try:
+            with whole_file(run / LEAKS) as place:
+                place.write_text(to_json({**found.for_report(), "source": study.data.source}), encoding="utf-8")
+        except OSError as error:  # what was found is told all the same
+            logger.warning("leaks: %s cannot be written (%s): the run's report will not show them.", run / LEAKS, error)
     return found
 
 
@@ -300,7 +303,7 @@ def _last_report(root: Path) -> dict[str, Any] | None:
         found = json.loads((root / "latest" / "report.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found if isinstance(found, dict) and {"run", "points", "importance"} <= set(found) else None
+    return found if isinstance(found, dict) else None
 
 
 def _gather(study: Study, *, always: list[str], now: datetime, progress: Progress) -> Material:
@@ -416,10 +419,9 @@ def check_rules(study: Study, plan: FeaturePlan) -> None:
     check_qualification(study.qualification, columns=plan.names, where="qualification")
     check_tags({"barriers": study.barriers, "approach": study.approach, "channels": study.channels}, columns=plan.names)
     check_pyramids(study.pyramids, columns=plan.names, categories=plan.categories)
-    for pattern in study.read_wording().patterns:
-        if not any(fnmatchcase(name, pattern) for name in plan.planned_names):
-            # A kind of event may not have occurred yet: no reason to go without a list.
-            logger.warning("wording: no feature is called '%s': its sentence is not used.", pattern)
+    # A kind of event may not have occurred yet: no reason to go without a list.
+    if unused := study.read_wording().unused(feature.to_dict() for feature in plan.planned):
+        logger.warning("wording: nothing is called %s: what is said of it is not used.", ", ".join(unused))
 
 
 def _stages(study: Study, plan: FeaturePlan, kinds: list[str] | None) -> StageRules | None:

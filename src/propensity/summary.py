@@ -205,7 +205,7 @@ def build_report(
         "prospects": shown_prospects(ranked, bundle, X),
         "rows": list_rows(ranked),
         "depths": depths(bundle, ranked, X, captured_by_share(study, training)),
-        "fairness": {"share": share, "attributes": fairness(study, training)},
+        "fairness": fairness(study, training),
         "list": dict(list_entry),
         "data": {"tables": training.samples.data, "warnings": training.samples.warnings},
         "since_last": since_last(previous, drivers["importance"], study),

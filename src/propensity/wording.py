@@ -6,7 +6,7 @@ catalogue as for the reasons.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache, cached_property
@@ -28,18 +28,22 @@ Forms = dict[str, str]
 _LANGUAGES = resources.files("propensity") / "languages"
 _PLACE = re.compile(r"\{(\w+)\}")
 _PLURALS = ("one", "two", "few", "many", "other")
-_FORMS = {"text", "missing", "zero", "yes", "no", *_PLURALS, *(f"fewer_{form}" for form in _PLURALS)}
-_PLACES = {"value", "text", "noun", "nouns", "when", "before", "label", "whole", "column", "of", "n", "usual"}
+_FEWER = tuple(f"fewer_{form}" for form in _PLURALS)
+_FORMS = {"text", "missing", "zero", "yes", "no", *_PLURALS, *_FEWER}
+_PLACES = {"value", "text", "noun", "nouns", "when", "before", "label", "whole", "column"}
+_ALWAYS = {"value", "text", "when", "before"}
+_SAID = {"usually": {"usual"}, "not_known": {"text"}}
 _WHOLE_NUMBERS = ("count", "change", "days")
 _MOSTLY = 0.5
 _VALUE = "\0"
 """Stands for the value in a sentence that is filled but for it: no name in the data may be taken for it."""
 
 
-def _check_places(text: str) -> str:
-    unknown = sorted(set(_PLACE.findall(text)) - _PLACES)
+def _check_places(text: str, allowed: set[str]) -> str:
+    unknown = sorted(set(_PLACE.findall(text)) - allowed)
     if unknown:
-        raise ValueError(f"{{{unknown[0]}}} is nothing that can be filled in; there are {', '.join(sorted(_PLACES))}")
+        there = f"there are {', '.join(sorted(allowed))}" if allowed else "nothing can be filled in here"
+        raise ValueError(f"{{{unknown[0]}}} is nothing that can be filled in; {there}")
     return text
 
 
@@ -47,7 +51,9 @@ def _check_forms(forms: Forms) -> Forms:
     unknown = sorted(set(forms) - _FORMS)
     if unknown:
         raise ValueError(f"'{unknown[0]}' is no form of a sentence; there are {', '.join(sorted(_FORMS))}")
-    return {form: _check_places(text) for form, text in forms.items()}
+    for form, text in forms.items():
+        _check_places(text, _PLACES - ({"value", "text"} if form == "text" else set()))
+    return forms
 
 
 class Period(Spec):
@@ -68,20 +74,29 @@ class Language(Spec):
     said: dict[str, str]
     measures: dict[str, Forms]
 
-    @field_validator("measures")
-    @classmethod
-    def _known(cls, measures: dict[str, Forms]) -> dict[str, Forms]:
-        for name, forms in measures.items():
-            if "text" not in forms or not ({"other"} <= set(forms) or {"yes", "no"} <= set(forms)):
-                raise ValueError(f"{name}: needs 'text', and 'other' (or 'yes' and 'no')")
-        return {name: _check_forms(forms) for name, forms in measures.items()}
+    @model_validator(mode="after")
+    def _can_be_filled(self) -> Self:
+        for name, forms in self.measures.items():
+            if "text" not in forms or not ("other" in forms or {"yes", "no"} <= set(forms)):
+                raise ValueError(f"measures: {name}: needs 'text', and 'other' (or 'yes' and 'no')")
+            _check_forms(forms)
+        for period in self.periods.values():
+            for text in (*period.last, *period.before):
+                _check_places(text, {"n"})
+        for pair in self.nouns.values():
+            for text in pair:
+                _check_places(text, {"of", "column"})
+        for name, text in self.said.items():
+            _check_places(text, _SAID.get(name, set()))
+        _check_places(self.narrowed, {"noun", "column", "value"})
+        return self
 
 
 class WordingSpec(Spec):
     """A study's own words: labels of kinds, products and attributes, values, whole sentences, and what customers hear.
 
     `language` is one of those shipped, or a file of a language beside this one. `reasons` and `customer` name features
-    or patterns of them; of several that fit, the first counts.
+    or patterns of them; of several that fit, the first counts. One text stands for all values, of a flag for yes.
     """
 
     language: str = "en"
@@ -90,9 +105,9 @@ class WordingSpec(Spec):
     attributes: dict[str, str] = {}
     values: dict[str, dict[str, str]] = {}
     reasons: dict[str, Forms] = {}
-    customer: dict[str, str] = {}
+    customer: dict[str, Forms] = {}
 
-    @field_validator("reasons", mode="before")
+    @field_validator("reasons", "customer", mode="before")
     @classmethod
     def _one_sentence(cls, value: Any) -> Any:
         if not isinstance(value, dict):
@@ -101,10 +116,8 @@ class WordingSpec(Spec):
 
     @model_validator(mode="after")
     def _can_be_filled(self) -> Self:
-        for forms in self.reasons.values():
+        for forms in (*self.reasons.values(), *self.customer.values()):
             _check_forms(forms)
-        for text in self.customer.values():
-            _check_places(text)
         return self
 
 
@@ -128,16 +141,11 @@ class Wording:
     @cached_property
     def percent(self) -> str:
         """Where a percent sign stands: ``{}%``."""
-        return str(self.locale.percent_formats[None].pattern).replace("#,##0", "{}")
+        return re.sub(r"[#0][#0,.]*", "{}", str(self.locale.percent_formats[None].pattern).split(";")[0], count=1)
 
     def plural(self, n: int) -> str:
         """CLDR's plural form of a whole number."""
         return str(self.locale.plural_form(n))
-
-    @property
-    def patterns(self) -> list[str]:
-        """The features, or patterns of them, that the study has sentences of its own for."""
-        return [*self.own.reasons, *self.own.customer]
 
     def speaker(self, entry: Mapping[str, Any]) -> "Speaker":
         """Who tells of a feature, by its entry in the catalogue."""
@@ -161,12 +169,40 @@ class Wording:
         when, before = self._period(window)
         known = {"noun": noun, "nouns": nouns, "when": when, "before": before, "value": _VALUE, **more}
         if "label" in words:
-            known["label"] = self.own.attributes.get(words.get("name", ""), words["label"])
+            known["label"] = self._of_attribute(self.own.attributes, words) or words["label"]
         if "whole" in words:
             known["whole"] = self.base.nouns[words["whole"]][1]
         if "column" in words:
             known["column"] = self._column(words)
         return _filled(template, known)
+
+    def can_fill(self, template: str, words: Mapping[str, str]) -> bool:
+        """Whether a feature has what a sentence's places ask for."""
+        nouns = {"noun", "nouns"} if "what" in words else set()
+        return set(_PLACE.findall(template)) <= _ALWAYS | nouns | set(words)
+
+    def named(self, category: str, words: Mapping[str, str]) -> str:
+        """What a category, or yes or no, of an attribute is called."""
+        names: Mapping[str, str] = self._of_attribute(self.own.values, words) or {}
+        return names.get(category, category)
+
+    def unused(self, features: Iterable[Mapping[str, Any]]) -> list[str]:
+        """Names in the study's words that meet none of the features: a mistake, or what has not occurred yet."""
+        entries = list(features)
+        keys = ("of", "column", "name", "attribute")
+        known = {entry["words"][key] for entry in entries for key in keys if key in entry["words"]}
+        own = self.own
+        names = [name for part in (own.labels, own.products, own.attributes, own.values) for name in part]
+        patterns = [*own.reasons, *own.customer]
+        return [
+            *(name for name in dict.fromkeys(names) if name not in known),
+            *(p for p in dict.fromkeys(patterns) if not any(fnmatchcase(entry["name"], p) for entry in entries)),
+        ]
+
+    @staticmethod
+    def _of_attribute(said: Mapping[str, Any], words: Mapping[str, str]) -> Any:
+        """What is said of an attribute, by the name of its feature or by its own."""
+        return said.get(words.get("name", ""), said.get(words.get("attribute", "")))
 
     def _period(self, window: str | None) -> Pair:
         if window is None:
@@ -212,10 +248,27 @@ class Speaker:
 
     def __init__(self, wording: Wording, entry: Mapping[str, Any]) -> None:
         self.wording, self.entry = wording, entry
-        words, window = entry["words"], entry.get("window")
-        forms = {**wording.base.measures[entry["measure"]], **_first(wording.own.reasons, entry["name"])}
-        self.text = wording.fill(forms["text"], words, window)
-        self.forms = {form: wording.fill(text, words, window, text=self.text) for form, text in forms.items()}
+        base = wording.base.measures[entry["measure"]]
+        own = self._own(wording.own.reasons)
+        if set(own) == {"other"}:  # one text for all values: but missing ones, and changes below 0
+            base = {form: text for form, text in base.items() if form in ("text", "missing", *_FEWER)}
+        forms = {**base, **own}
+        self.text = wording.fill(forms["text"], entry["words"], entry.get("window"))
+        self.forms = self._filled(forms)
+        self.for_customers = self._filled(self._own(wording.own.customer))
+
+    def _own(self, patterns: Mapping[str, Forms]) -> Forms:
+        """The study's sentence of the feature; none where it asks for what the feature has not."""
+        found = next((forms for pattern, forms in patterns.items() if fnmatchcase(self.entry["name"], pattern)), {})
+        if not all(self.wording.can_fill(text, self.entry["words"]) for text in found.values()):
+            return {}
+        if self.entry.get("kind") == "boolean" and set(found) == {"other"} and "{value}" not in found["other"]:
+            return {"yes": found["other"]}
+        return found
+
+    def _filled(self, forms: Forms) -> Forms:
+        words, window = self.entry["words"], self.entry.get("window")
+        return {form: self.wording.fill(text, words, window, text=self.text) for form, text in forms.items()}
 
     def reason(self, value: float) -> str:
         """The value in words; NaN: missing.
@@ -228,12 +281,31 @@ class Speaker:
         >>> speak(1.0), speak(0.2), speak(float("nan"))
         ('last quote 1 day ago', 'last quote less than a day ago', 'no quote in the last 90 days')
         """
-        forms, said = self.forms, self.wording.base.said
+        missing = self.wording.base.said["not_known"].replace("{text}", self.text)
+        return self._told(self.forms, value) or missing
+
+    def customer(self, value: float) -> str | None:
+        """What the customer may be told of a value, in the study's sentence; None: nothing.
+
+        Examples
+        --------
+        >>> sentence = {"one": "You asked us for a quote.", "other": "You asked us for {value} {nouns}."}
+        >>> own = Wording(english().base, WordingSpec(customer={"events_quote_*": sentence}))
+        >>> quote = {"name": "events_quote_30d", "measure": "count", "window": "30d", "unit": "count",
+        ...          "kind": "number", "words": {"what": "kind", "of": "quote", "label": "quotes"}}
+        >>> own.speaker(quote).customer(1.0), own.speaker(quote).customer(3.0)
+        ('You asked us for a quote.', 'You asked us for 3 quotes.')
+        """
+        return self._told(self.for_customers, value)
+
+    def _told(self, forms: Forms, value: float) -> str | None:
+        """The value in the form that fits it; None where there is none."""
         if value != value:
-            return forms.get("missing", said["not_known"].replace("{text}", self.text))
+            return forms.get("missing")
         if self.entry.get("kind") == "boolean":
             answer = "yes" if value else "no"
-            return forms[answer] if answer in forms else _put(forms["other"], said[answer])
+            sentence = forms.get(answer, forms.get("other"))
+            return None if sentence is None else _put(sentence, self._answer(value))
         form, told = "other", value
         if self.entry.get("unit") in _WHOLE_NUMBERS and not self.entry.get("categories"):
             n = round(value)
@@ -242,8 +314,8 @@ class Speaker:
             form = self.wording.plural(abs(n))
             if n < 0 and "fewer_other" in forms:
                 form, told = f"fewer_{form}", -value
-        default = "fewer_other" if form.startswith("fewer_") else "other"
-        return _put(forms.get(form, forms[default]), self.value(told))
+        sentence = forms.get(form, forms.get("fewer_other" if form.startswith("fewer_") else "other"))
+        return None if sentence is None else _put(sentence, self.value(told))
 
     def value(self, value: float) -> str:
         """The value by itself, in its unit."""
@@ -259,7 +331,7 @@ class Speaker:
         if unit == "share":
             decimals = 1 if 0 < abs(value) < 0.1 else 0
             return self.wording.percent.format(self._number(f"{100 * value:.{decimals}f}"))
-        return self._number(f"{value:,.0f}" if abs(value) >= 1_000 or value == round(value) else f"{value:,.3g}")
+        return self._number(f"{value:,.0f}" if abs(value) >= 99.95 or value == round(value) else f"{value:,.3g}")
 
     def usual(self) -> str | None:
         """What is usual on train: the middle value, the most frequent category, that most have none; None: not known.
@@ -277,7 +349,7 @@ class Speaker:
         if self._is_mostly_missing():
             return said["not_given"] if self.entry.get("source", "customers") == "customers" else said["none"]
         if self.entry.get("kind") == "boolean":
-            return said["yes"] if typical else said["no"]
+            return self._answer(float(typical))
         return self._named(typical) if isinstance(typical, str) else self.value(float(typical))
 
     def beside(self, value: float) -> str:
@@ -296,41 +368,10 @@ class Speaker:
         if value != value:
             same = self._is_mostly_missing()
         elif self.entry.get("kind") == "boolean":
-            same = (said["yes"] if value else said["no"]) == words
+            same = self._answer(value) == words
         else:
             same = self.value(value) == words
         return said["as_usual"] if same else said["usually"].replace("{usual}", words)
-
-    @cached_property
-    def may_be_told(self) -> bool:
-        """Whether the study has a sentence of this feature for the customer."""
-        return self._for_customer is not None
-
-    @cached_property
-    def _for_customer(self) -> str | None:
-        fitting = (
-            text for pattern, text in self.wording.own.customer.items() if fnmatchcase(self.entry["name"], pattern)
-        )
-        template = next(fitting, None)
-        if template is None:
-            return None
-        return self.wording.fill(template, self.entry["words"], self.entry.get("window"), text=self.text)
-
-    def customer(self, value: float) -> str:
-        """What the customer may be told of a value, in the study's sentence.
-
-        Examples
-        --------
-        >>> own = Wording(english().base, WordingSpec(customer={"events_quote_*": "You asked us for {value} {nouns}."}))
-        >>> quote = {"name": "events_quote_30d", "measure": "count", "window": "30d", "unit": "count",
-        ...          "kind": "number", "words": {"what": "kind", "of": "quote", "label": "quotes"}}
-        >>> own.speaker(quote).customer(3.0)
-        'You asked us for 3 quotes.'
-        """
-        said = self.wording.base.said
-        is_flag = self.entry.get("kind") == "boolean"
-        told = said["yes" if value else "no"] if is_flag else self.value(value)
-        return _put(str(self._for_customer), told)
 
     def _is_mostly_missing(self) -> bool:
         return float(self.entry.get("missing_share") or 0.0) > _MOSTLY
@@ -344,16 +385,17 @@ class Speaker:
             self._named(str(categories[int(code)])) if 0 <= code < len(categories) else self.wording.base.said["unseen"]
         )
 
+    def _answer(self, value: float) -> str:
+        answer = "yes" if value else "no"
+        named = self.wording.named(answer, self.entry["words"])
+        return self.wording.base.said[answer] if named == answer else named
+
     def _named(self, category: str) -> str:
-        return self.wording.own.values.get(self.entry["words"].get("name", ""), {}).get(category, category)
+        return self.wording.named(category, self.entry["words"])
 
 
 def _put(sentence: str, value: str) -> str:
     return sentence.replace(_VALUE, value)
-
-
-def _first(patterns: Mapping[str, Forms], name: str) -> Forms:
-    return next((forms for pattern, forms in patterns.items() if fnmatchcase(name, pattern)), {})
 
 
 @cache
@@ -370,7 +412,7 @@ def shipped(language: str) -> Wording:
         raise ConfigError(
             f"wording: there is no language '{language}'. There are {', '.join(known)}; or name a file (.yaml)."
         )
-    base = read_yaml_spec(Path(str(_LANGUAGES / f"{language}.yaml")), Language)
+    base = read_yaml_spec(Path(str(_LANGUAGES / f"{language}.yaml")), Language, variables=False)
     return Wording(base, WordingSpec(language=language))
 
 
@@ -397,7 +439,7 @@ def read_wording(text: str, *, beside: Path) -> Wording:
     if not is_file(text):
         return shipped(text)
     path = beside.parent / text
-    own = read_yaml_spec(path, WordingSpec)
+    own = read_yaml_spec(path, WordingSpec, variables=False)
     if not is_file(own.language):
         return Wording(shipped(own.language).base, own)
     return Wording(_read_language(path.parent / own.language), own)
@@ -409,7 +451,7 @@ def is_file(text: str) -> bool:
 
 
 def _read_language(path: Path) -> Language:
-    found = read_yaml_spec(path, Language)
+    found = read_yaml_spec(path, Language, variables=False)
     try:
         Locale.parse(found.language)
     except (ValueError, UnknownLocaleError):
@@ -433,7 +475,10 @@ def singular(label: str) -> str:
     words = label.split(" ")
     end = next((i for i, word in enumerate(words) if word in _PREPOSITIONS or word.startswith("(")), len(words))
     for i in reversed(range(end)):
-        if words[i].endswith("s") and not words[i].endswith("ss"):
+        if words[i] in _IRREGULAR:
+            words[i] = _IRREGULAR[words[i]]
+            break
+        if words[i].endswith("s") and not words[i].endswith(("ss", "us", "is")):
             words[i] = re.sub(r"ies$", "y", re.sub(r"(ss|x|ch|sh)es$", r"\1", words[i]))
             words[i] = words[i].removesuffix("s") if not words[i].endswith("ss") else words[i]
             break
@@ -441,3 +486,4 @@ def singular(label: str) -> str:
 
 
 _PREPOSITIONS = {"of", "with", "by", "from", "to", "in", "on", "at"}
+_IRREGULAR = {"movies": "movie", "cookies": "cookie", "news": "news", "series": "series", "children": "child"}

@@ -44,7 +44,7 @@ def require(condition: object, message: str, place: tuple[str | int, ...]) -> No
 T = TypeVar("T", bound=BaseModel)
 
 
-def read_yaml_spec(path: Path, spec: type[T]) -> T:
+def read_yaml_spec(path: Path, spec: type[T], *, variables: bool = True) -> T:
     """Read a YAML file into `spec`.
 
     Parameters
@@ -53,6 +53,8 @@ def read_yaml_spec(path: Path, spec: type[T]) -> T:
         The YAML file. ``${NAME}`` in its texts is replaced from the environment.
     spec : type
         The pydantic model that the file must fit.
+    variables : bool
+        Whether ``${NAME}`` is replaced; in sentences it may stand for a sum of money.
 
     Raises
     ------
@@ -80,7 +82,7 @@ def read_yaml_spec(path: Path, spec: type[T]) -> T:
     if not isinstance(tree, dict):
         found = "an empty file" if tree is None else "a list" if isinstance(tree, list) else "one value"
         raise ConfigError(f"{path}:1: found {found}, expected a mapping of keys such as 'study:'.")
-    plain = _plain(tree, path)
+    plain = _plain(tree, path if variables else None)
     try:
         return spec.model_validate(plain)
     except ValidationError as error:
@@ -88,7 +90,7 @@ def read_yaml_spec(path: Path, spec: type[T]) -> T:
         raise ConfigError("\n".join(dict.fromkeys(findings))) from None
 
 
-def _plain(node: Any, path: Path) -> Any:
+def _plain(node: Any, path: Path | None) -> Any:
     if isinstance(node, Mapping):
         return {str(key): _plain(value, path) for key, value in node.items()}
     if isinstance(node, list | tuple):
@@ -96,7 +98,7 @@ def _plain(node: Any, path: Path) -> Any:
     if isinstance(node, datetime):
         return datetime.fromisoformat(node.isoformat())
     if isinstance(node, str):
-        return _expand(str(node), path)
+        return str(node) if path is None else _expand(str(node), path)
     for kind in (bool, int, float):
         if isinstance(node, kind):
             return kind(node)

@@ -55,6 +55,27 @@ def not_a_table(past):
     return 5
 
 
+def said_as_text(past):
+    return past.customers.select("customer_id").to_pyarrow().to_pandas().assign(a=1.0)
+
+
+said_as_text.sensitive = "a"
+
+
+def misspelt(past):
+    return said_as_text(past)
+
+
+misspelt.sensitive = {"aa"}
+
+
+def kept_back(past):
+    return said_as_text(past).assign(b=2.0)
+
+
+kept_back.sensitive = ["b"]
+
+
 def fails(past):
     raise KeyError("no such thing")
 
@@ -162,6 +183,8 @@ def test_scoring_builds_the_same_rows_as_training(little_study: Little) -> None:
     [
         ("one_customer_twice", DataError, "rows repeat a customer"),
         ("texts", DataError, "'a' is .*, no number"),
+        ("said_as_text", DataError, "own_features:said_as_text.sensitive is 'a', not a set of names"),
+        ("misspelt", DataError, "own_features:misspelt.sensitive is {'aa'}, not a set of names"),
         ("not_a_table", DataError, "gave int, not a DataFrame or ibis Table with 'customer_id'"),
         ("fails", DataError, "fails as of 2025-01-01 00:00 UTC failed: KeyError: 'no such thing'"),
         ("changes", DataError, r"gave other columns than on train: \['of_1', 'of_3'\]"),
@@ -175,6 +198,16 @@ def test_what_a_function_must_not_do(function: str, error: type[Exception], mess
     study = write(little_study, function)
     with study.open() as tables, pytest.raises(error, match=message):
         temporal_samples(tables, study.load())
+
+
+def test_features_that_are_sensitive_are_kept_out_of_reasons(little_study: Little) -> None:
+    study = write(little_study, "kept_back")
+    with study.open() as tables:
+        plan = temporal_samples(tables, study.load(), always=["a", "b"]).plan
+    assert {entry["name"]: entry["sensitive"] for entry in plan.catalogue() if entry["name"] in "ab"} == {
+        "a": False,
+        "b": True,
+    }
 
 
 def test_nobody_and_strangers(little_study: Little) -> None:

@@ -309,6 +309,17 @@ class TestCommandLine:
         assert kept["trials"] == answer.json["trials"]
 
     @pytest.mark.slow
+    def test_what_was_found_is_told_where_the_run_cannot_keep_it(self, propensity, trained, monkeypatch, caplog):
+        def full(_: object) -> None:
+            raise OSError("read-only file system")
+
+        monkeypatch.setattr("propensity.pipelines.whole_file", full)
+        answer = propensity("check", trained.study, "--leaks", "--json", "--runs", trained.runs)
+        assert answer.code == 0, answer.err
+        assert answer.json["verdict"] == "no leak found"
+        assert "leaks.json cannot be written (read-only file system)" in caplog.text
+
+    @pytest.mark.slow
     def test_a_model_that_does_not_fit_is_refused(self, propensity, trained, little_study):
         study = little_study(study_changes(), **shop())
         answer = propensity("check", study.path, "--leaks", "--model", trained.folder)

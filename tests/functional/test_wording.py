@@ -62,6 +62,6 @@ def test_a_wording_that_is_wrong_is_told_before_training_and_one_that_meets_noth
     score = ("score", trained.study, "--as-of", "2025-08-29", "--runs", trained.runs, "--out", tmp_path / "list.csv")
     answer = propensity(*score, "--wording", own, "--json")
     assert answer.code == 0, answer.err
-    assert "wording: no feature is called 'events_qoute_*': its sentence is not used." in caplog.text
+    assert "wording: nothing is called events_qoute_*: what is said of it is not used." in caplog.text
     assert pd.read_csv(tmp_path / "list.csv")["customer_reason"].isna().all()
     assert json.loads((tmp_path / "list.csv.manifest.json").read_text())["language"] == "en"

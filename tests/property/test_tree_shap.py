@@ -9,8 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from propensity.models import tree_shap_kernel
+from propensity.models.base import UnsupportedTreesError
 from propensity.models.gbm import LightGBMModel
-from propensity.models.tree_shap import TreeShap, UnsupportedTreesError
+from propensity.models.tree_shap import TreeShap
 
 COLUMNS = 9
 TINY = float(np.float32(1e-35))

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from propensity.config import PointsSpec
-from propensity.drivers import since_last
+from propensity.drivers import interactions_of, since_last
 from propensity.explain.importance import importance_by
 from propensity.explain.interactions import strongest_pairs
+from propensity.models.base import UnsupportedTreesError
 from propensity.models.gbm import LightGBMModel
 from propensity.models.linear import LogisticModel
 
@@ -67,8 +69,9 @@ def drives(name: str, points: float, low: float | None, high: float | None) -> d
 
 
 def test_changes_are_told_with_what_is_clear() -> None:
-    study: Any = SimpleNamespace(points=PointsSpec())
+    study: Any = SimpleNamespace(points=PointsSpec(), study="tea")
     previous = {
+        "study": {"name": "tea"},
         "points": PointsSpec().model_dump(),
         "run": {"id": "r1", "as_of": "2025-08-01", "selected": "blend"},
         "importance": [drives("a", 9.0, 8.0, 10.0), drives("b", 2.0, 1.0, 3.0), drives("gone", 4.0, 3.0, 5.0)],
@@ -92,4 +95,44 @@ def test_changes_are_told_with_what_is_clear() -> None:
     }
     assert [row["feature"] for row in found["features"]] == ["a", "gone", "c", "new", "b"]
     assert since_last(None, now, study) is None
-    assert since_last({**previous, "points": {**previous["points"], "pdo": 40.0}}, now, study) is None
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"study": {"name": "coffee"}},
+        {"points": {**PointsSpec().model_dump(), "pdo": 40.0}},
+        {"run": {}},
+        {"run": "r1"},
+        {"importance": None},
+        {"importance": [{"feature": "a", "mean_abs_points": 1.0, "description": "a"}]},
+        {"importance": [{"feature": "gone", "mean_abs_points": 1.0, "low": 0.0, "high": 2.0}]},
+    ],
+)
+def test_a_report_of_another_study_or_version_is_not_compared_with(odd: dict[str, Any]) -> None:
+    study: Any = SimpleNamespace(points=PointsSpec(), study="tea")
+    run = {"id": "r1", "as_of": None, "selected": "blend"}
+    previous = {"study": {"name": "tea"}, "points": PointsSpec().model_dump(), "run": run, "importance": []}
+    now = [drives("a", 9.0, 8.0, 10.0)]
+    assert since_last(previous, now, study) is not None
+    assert since_last({**previous, **odd}, now, study) is None
+
+
+def test_pairs_are_of_rows_from_all_over_the_list_and_no_run_is_lost_for_them() -> None:
+    X, y = rows(2_000)
+    model = LightGBMModel(categorical=["region"]).fit(X, y)
+    ranked = X.iloc[np.argsort(-model.decision_function(X))].reset_index(drop=True)
+    seen: list[pd.DataFrame] = []
+    bundle: Any = SimpleNamespace(
+        model=SimpleNamespace(interactions=lambda own: seen.append(own) or model.interactions(own)),
+        plan=SimpleNamespace(catalogue=lambda: CATALOGUE),
+    )
+    assert interactions_of(bundle, ranked, scale=1.0, rng=np.random.default_rng(0))
+    assert len(pd.concat(seen)) == 300
+    assert 900 < pd.concat(seen).index.to_series().median() < 1_100
+
+    def refuse(_: pd.DataFrame) -> None:
+        raise UnsupportedTreesError("linear trees have no contributions")
+
+    bundle.model.interactions = refuse
+    assert interactions_of(bundle, ranked, scale=1.0, rng=np.random.default_rng(0)) is None

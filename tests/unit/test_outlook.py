@@ -21,6 +21,11 @@ def feature(kind: str = "number", unit: str = "value", categories: tuple[str, ..
         ([1_000.0, 2.5], feature(), ["1,000", "2.5"]),
         (np.arange(8.0), feature(), ["0 to 1"] * 2 + ["2 to 3"] * 2 + ["4 to 5"] * 2 + ["6 to 7"] * 2),
         ([5.0] * 20 + [*range(3), *range(6, 12)], feature(), ["5"] * 20 + ["0 to 2"] * 3 + ["6 to 11"] * 6),
+        (
+            1e9 + np.arange(8),
+            feature(),
+            [f"{1e9 + a:,.17g} to {1e9 + a + 1:,.17g}" for a in (0, 2, 4, 6) for _ in "ab"],
+        ),
     ],
 )
 def test_groups_are_told_by_values_that_occur(values, of, told):

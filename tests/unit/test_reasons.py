@@ -152,7 +152,7 @@ def test_a_customer_is_told_of_the_strongest_reason_that_has_a_sentence_and_is_t
         "region": "You live in the {value}.",
         "gender": "!",
     }
-    wording = Wording(english().base, WordingSpec(customer=sentences))
+    wording = Wording(english().base, WordingSpec.model_validate({"customer": sentences}))
     X = pd.DataFrame(
         {
             "events_view_30d": [7.0, 0.0, 2.0, np.nan],

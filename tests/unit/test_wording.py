@@ -65,6 +65,7 @@ def entry(measure: str, words: dict[str, str], unit: str = "count", window: str 
         (entry("attribute", {"label": "age", "name": "age"}, "years"), 34.9, "age: 34"),
         (entry("attribute", {"label": "rate", "name": "rate"}, "value"), 2.0, "rate: 2"),
         (entry("attribute", {"label": "sum", "name": "sum"}, "value"), 12_345.6, "sum: 12,346"),
+        (entry("attribute", {"label": "sum", "name": "sum"}, "value"), 999.7, "sum: 1,000"),
         (entry("attribute", {"label": "income", "name": "income"}, "money"), NAN, "income not given"),
         (entry("given", {"label": "income", "name": "income"}, "value", kind="boolean"), 1.0, "income not given"),
         (entry("given", {"label": "income", "name": "income"}, "value", kind="boolean"), 0.0, "income given"),
@@ -151,6 +152,57 @@ def test_a_study_has_words_of_its_own() -> None:
     assert say({**entry("count", VIEW), "name": "events_view_30d"}).reason(5) == "5-mal hier in den letzten 30 Tagen"
 
 
+def test_one_text_stands_for_all_values_and_of_a_flag_for_yes() -> None:
+    own = WordingSpec(
+        reasons={
+            "recency_*": {"other": "quote {value} days back"},
+            "trend_*": {"other": "{value} more"},
+            "income_missing": {"other": "income is not known"},
+            "car": {"other": "drives: {value}"},
+        },
+        values={"car": {"yes": "certainly"}},
+    )
+    say = Wording(english().base, own).speaker
+    recency = say({**entry("recency", VIEW, "days"), "name": "recency_days_view"}).reason
+    assert [recency(value) for value in (0.2, 1.0, 5.0)] == [f"quote {n} days back" for n in (0, 1, 5)]
+    assert recency(NAN) == "no view in the last 30 days"
+    trend = say({**entry("trend", VIEW, "change"), "name": "trend_view_30d"}).reason
+    assert trend(3) == "3 more"
+    assert trend(-3) == "3 fewer views in the last 30 days than in the 30 days before"
+    income = {"label": "income", "name": "income"}
+    given = say({**entry("given", income, "value", kind="boolean"), "name": "income_missing"}).reason
+    assert [given(value) for value in (1.0, 0.0)] == ["income is not known", "income given"]
+    car = say({**entry("attribute", {"label": "car", "name": "car"}, "value", kind="boolean"), "name": "car"}).reason
+    assert [car(value) for value in (1.0, 0.0)] == ["drives: certainly", "drives: no"]
+
+
+def test_a_sentence_that_a_feature_cannot_fill_is_not_used() -> None:
+    own = WordingSpec(reasons={"*": {"other": "{label}: {value} {nouns}"}}, customer={"*": {"other": "of {whole}"}})
+    speaker = Wording(english().base, own).speaker(entry("spend", {}, "money"))
+    assert speaker.reason(3.0) == "spent 3 in the last 30 days"
+    assert speaker.customer(3.0) is None
+
+
+def test_attributes_are_named_by_their_feature_or_their_own_name(tmp_path: Path) -> None:
+    (tmp_path / "words.yaml").write_text("attributes: {birth_date: Alter}\nreasons: {spend_*: 'spent ${value}'}\n")
+    wording = read_wording("words.yaml", beside=tmp_path / "study.yaml")
+    age = {**entry("attribute", {"label": "age", "name": "age", "attribute": "birth_date"}, "years"), "name": "age"}
+    assert wording.speaker(age).reason(34.9) == "Alter: 34"
+    assert wording.speaker({**entry("spend", {}, "money"), "name": "spend_30d"}).reason(12.0) == "spent $12"
+    assert wording.unused([age]) == ["spend_*"]
+    (tmp_path / "words.yaml").write_text("labels: {vew: [a, b]}\nvalues: {agee: {a: b}}\n")
+    assert read_wording("words.yaml", beside=tmp_path / "study.yaml").unused([age]) == ["vew", "agee"]
+
+
+def test_percent_signs_stand_where_the_language_puts_them(tmp_path: Path) -> None:
+    text = (Path(__file__).parents[2] / "src/propensity/languages/en.yaml").read_text(encoding="utf-8")
+    (tmp_path / "words.yaml").write_text("language: own.yaml\n")
+    for language, told in (("en_IN", "50%"), ("tr", "%50"), ("fr", "50\N{NO-BREAK SPACE}%")):
+        (tmp_path / "own.yaml").write_text(text.replace("language: en", f"language: {language}"))
+        wording = read_wording("words.yaml", beside=tmp_path / "study.yaml")
+        assert wording.speaker(entry("share", {**VIEW, "whole": "events"}, "share")).value(0.5) == told
+
+
 def test_a_language_of_ones_own_is_a_file(tmp_path: Path) -> None:
     shipped_file = Path(str(Path(__file__).parents[2] / "src/propensity/languages/en.yaml"))
     text = shipped_file.read_text(encoding="utf-8").replace("language: en", "language: pl")
@@ -169,6 +221,8 @@ def test_a_language_of_ones_own_is_a_file(tmp_path: Path) -> None:
         ("reasons: {a: {othr: x}}\n", "'othr' is no form of a sentence"),
         ("reasons: {a: 'seen {times} times'}\n", "{times} is nothing that can be filled in"),
         ("customer: {a: '{who} is there'}\n", "{who} is nothing that can be filled in"),
+        ("reasons: {a: '{n} of {usual}'}\n", "{n} is nothing that can be filled in"),
+        ("reasons: {a: {text: 'views: {value}'}}\n", "{value} is nothing that can be filled in"),
         ("lables: {a: b}\n", "did you mean 'labels'"),
         ("language: own.yaml\n", "own.yaml: cannot be read"),
     ],

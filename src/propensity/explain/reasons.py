@@ -127,16 +127,17 @@ def customer_reasons(
     """
     texts = np.full(len(X), None, dtype=object)
     speakers = {at: wording.speaker(entry) for at, entry in enumerate(catalogue) if not entry.get("sensitive", False)}
-    may = [at for at, speaker in speakers.items() if speaker.may_be_told]
+    may = [at for at, speaker in speakers.items() if speaker.for_customers]
     if may and len(X):
         values = X.iloc[:, may].to_numpy(dtype=np.float64, na_value=np.nan)
+        values = np.column_stack([_rounded(values[:, place], catalogue[at]) for place, at in enumerate(may)])
         is_code = np.array([bool(catalogue[at].get("categories")) for at in may])
         there = ~np.isnan(values) & (is_code | (values != 0))
         strength = np.where(there, points[:, may], 0.0)
         best = strength.argmax(axis=1)
         for place, at in enumerate(may):
             rows = np.flatnonzero((best == place) & (strength[:, place] > 0))
-            own, which = np.unique(_rounded(values[rows, place], catalogue[at]), return_inverse=True)
+            own, which = np.unique(values[rows, place], return_inverse=True)
             texts[rows] = np.array([speakers[at].customer(value) for value in own.tolist()], dtype=object)[which]
     return pd.Series(texts, index=X.index, dtype=object)
 

@@ -8,7 +8,7 @@ are, and ``function.sensitive`` which of them must not be named in a reason.
 
 import sys
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -139,12 +139,23 @@ def plan_custom(tables: Tables, functions: Mapping[str, CustomFunction], *, cuto
         for name, function in functions.items():
             frame = _call(name, function, past)
             words = getattr(function.call, "descriptions", {})
-            kept_back = set(getattr(function.call, "sensitive", ()))
+            kept_back = _sensitive(name, function, list(frame.columns))
             features = [
                 _feature(column, words.get(column), name, sensitive=column in kept_back) for column in frame.columns
             ]
             plans.append(CustomPlan(function=name, features=tuple(features), code=function.code))
     return tuple(plans)
+
+
+def _sensitive(name: str, function: CustomFunction, columns: Sequence[str]) -> set[str]:
+    """The features that the function says are sensitive."""
+    said = getattr(function.call, "sensitive", ())
+    if isinstance(said, str) or not isinstance(said, Collection) or not set(said) <= set(columns):
+        raise DataError(
+            f"features.custom: {name}.sensitive is {said!r}, not a set of names of features that it gives "
+            f"({', '.join(columns)})."
+        )
+    return set(said)
 
 
 def _feature(column: str, words: str | None, function: str, *, sensitive: bool) -> Feature:

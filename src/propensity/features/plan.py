@@ -60,11 +60,11 @@ class FeaturePlan:
         return [feature.name for feature in self.features]
 
     @property
-    def planned_names(self) -> list[str]:
-        """Names of all features that were built on train, those that were constant there as well."""
+    def planned(self) -> list[Feature]:
+        """All features that were built on train, those that were constant there as well."""
         swept = [feature for records in self.records for feature in records.features]
         own = [feature for plan in self.custom for feature in plan.features]
-        return [feature.name for feature in (*self.profile.features, *swept, *own)]
+        return [*self.profile.features, *swept, *own]
 
     @property
     def swept_columns(self) -> tuple[Column, ...]:

@@ -82,7 +82,7 @@ def plan_profile(spec: CustomersSpec, attributes: pd.DataFrame, *, most: int) ->
     orders: dict[str, list[str]] = {}
     for name, attribute in spec.attributes.items():
         source = attribute.feature_name(name)
-        feature = _feature(source, attribute, attributes[source], most=most)
+        feature = _feature(source, name, attribute, attributes[source], most=most)
         features.append(feature)
         sources.append(source)
         if attribute.type == "ordinal" and attribute.order:
@@ -109,7 +109,7 @@ _TENURE = Feature(
 )
 
 
-def _feature(name: str, attribute: AttributeSpec, values: pd.Series, *, most: int) -> Feature:
+def _feature(name: str, own_name: str, attribute: AttributeSpec, values: pd.Series, *, most: int) -> Feature:
     label = attribute.label or name.replace("_", " ")
     kinds = {"category": "category", "boolean": "boolean", "ordinal": "ordinal"}
     kind = kinds.get(attribute.type, "number")
@@ -133,7 +133,7 @@ def _feature(name: str, attribute: AttributeSpec, values: pd.Series, *, most: in
         unit=unit,
         source="customers",
         measure="attribute",
-        words={"label": label, "name": name},
+        words={"label": label, "name": name, "attribute": own_name},
         categories=categories,
         sensitive=attribute.sensitive,
     )

@@ -276,6 +276,10 @@ class BinaryModel(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         raise NotImplementedError
 
 
+class UnsupportedTreesError(ValueError):
+    """Trees that the product's own kernels do not explain."""
+
+
 def column_positions(columns: Sequence[str | int], names: Sequence[str], *, role: str) -> list[int]:
     """Return the positions of columns that are given by name, or by position.
 

@@ -14,7 +14,7 @@ import lightgbm as lgb
 import numpy as np
 
 from propensity.errors import BundleError
-from propensity.models.base import BinaryModel, Float32, Float64, column_positions
+from propensity.models.base import BinaryModel, Float32, Float64, UnsupportedTreesError, column_positions
 
 if TYPE_CHECKING:
     from propensity.models.tree_shap import TreeShap
@@ -277,7 +277,7 @@ class LightGBMModel(BinaryModel):
 
     def _tree_shap(self) -> TreeShap | None:
         """Return what explains these boosters, made once; None where LightGBM itself must."""
-        from propensity.models.tree_shap import TreeShap, UnsupportedTreesError  # numba is imported where it is needed
+        from propensity.models.tree_shap import TreeShap  # numba is imported where it is needed
 
         known: tuple[list[lgb.Booster], TreeShap | None] | None = getattr(self, "_explainer", None)
         if known is None or known[0] is not self.boosters_:

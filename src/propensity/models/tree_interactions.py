@@ -19,7 +19,8 @@ import numpy.typing as npt
 
 import propensity.compiled  # noqa: F401
 from propensity.models import tree_shap_kernel as kernel
-from propensity.models.tree_shap import Decisions, Tree, UnsupportedTreesError, quadrature, read_trees
+from propensity.models.base import UnsupportedTreesError
+from propensity.models.tree_shap import Decisions, Tree, quadrature, read_trees
 
 Float64 = npt.NDArray[np.float64]
 _NODE = np.dtype(

@@ -27,16 +27,13 @@ import numpy as np
 import numpy.typing as npt
 
 from propensity.models import tree_shap_kernel as kernel
+from propensity.models.base import UnsupportedTreesError
 
 Float32 = npt.NDArray[np.float32]
 Float64 = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
 
 _ROWS_OF_A_THREAD = 4_096
-
-
-class UnsupportedTreesError(ValueError):
-    """Trees that this module does not explain."""
 
 
 @dataclass(frozen=True)
