@@ -31,7 +31,8 @@ def runs(propensity, simulated_market, tmp_path_factory) -> dict[str, Path]:
         study["data"]["source"] = str(simulated_market)
         study["outcome"]["horizons"] = horizons
         study["models"] = ["logistic"]
-        study.pop("scorecard", None)
+        for key in ("scorecard", "wording"):  # files of their own
+            study.pop(key)
         (folder / "study.yaml").write_text(json.dumps(study, default=str), encoding="utf-8")  # JSON is YAML
         answer = propensity("train", folder / "study.yaml", "--out", folder / "runs", "--no-track", "--json")
         assert answer.code == 0, answer.err
@@ -93,7 +94,8 @@ def test_what_is_judged_on_test_knows_of_no_purchase_from_the_test_cutoff_on(sim
     # Purchases from the test cutoff on fall to other customers: who bought within 60 days of validation changes.
     spec = YAML(typ="safe").load(DEMO.read_text(encoding="utf-8"))
     spec["outcome"]["horizons"], spec["models"] = ["15d", "60d"], ["logistic"]
-    spec.pop("scorecard", None)
+    for key in ("scorecard", "wording"):  # files of their own
+        spec.pop(key)
     spec["data"]["source"] = str(tmp_path / "market")
     shutil.copytree(simulated_market, tmp_path / "market")
     (tmp_path / "study.yaml").write_text(json.dumps(spec, default=str), encoding="utf-8")
