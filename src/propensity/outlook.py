@@ -127,10 +127,11 @@ def groups_of(values: pd.Series, feature: Feature) -> list[str | None]:
         numbers = numbers // 1
     if numbers.nunique() <= _MOST_VALUES:
         return [None if pd.isna(value) else f"{value:,g}" for value in numbers]
-    band: pd.Series[float] = pd.qcut(numbers, _BANDS, labels=False, duplicates="drop")
-    if band.nunique() < 2 or numbers.groupby(band).size().max() > 2 * numbers.count() / _BANDS:
+    place = numbers.rank(method="dense")  # infinite values have one too
+    band: pd.Series[float] = pd.qcut(place, _BANDS, labels=False, duplicates="drop")
+    if band.nunique() < 2 or place.groupby(band).size().max() > 2 * place.count() / _BANDS:
         # One value is too frequent for quarters: it stands alone, between what is below and what is above.
-        band = (numbers - numbers.mode()[0]).pipe(np.sign)
+        band = (place - place.mode()[0]).pipe(np.sign)
     ends = numbers.groupby(band).agg(["min", "max"])
     for digits in (6, 17):
         told = {
