@@ -26,6 +26,11 @@ def feature(kind: str = "number", unit: str = "value", categories: tuple[str, ..
             feature(),
             [f"{1e9 + a:,.17g} to {1e9 + a + 1:,.17g}" for a in (0, 2, 4, 6) for _ in "ab"],
         ),
+        (
+            [*range(6), np.inf, np.inf, None],
+            feature(),
+            ["0 to 1"] * 2 + ["2 to 3"] * 2 + ["4 to 5"] * 2 + ["inf"] * 2 + [None],
+        ),
     ],
 )
 def test_groups_are_told_by_values_that_occur(values, of, told):
