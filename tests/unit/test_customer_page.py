@@ -18,7 +18,9 @@ from propensity.report.customer import draw_timeline
 def test_a_year_that_ends_or_begins_where_the_clock_is_turned_can_be_drawn(zone, as_of):
     at = pd.to_datetime([f"{pd.Timestamp(as_of) - pd.Timedelta(days=days):%F} 12:00" for days in (1, 200, 365, 400)])
     rows = pd.DataFrame({"at": at.tz_localize(zone), "role": "event", "what": "visit"})
-    drawing = draw_timeline(rows, as_of)
-    assert (drawing.earlier, drawing.kinds[0].count) == (1, 3)
-    assert drawing.kinds[0].at == sorted(drawing.kinds[0].at, reverse=True)
-    assert len(drawing.months) in (12, 13)
+    drawn = draw_timeline(rows, as_of)
+    assert (drawn.earlier, drawn.counts) == (1, {"visit": 3})
+    axes = drawn.chart.figure.axes[0]
+    (visits,) = axes.lines
+    assert list(visits.get_xdata()) == sorted(visits.get_xdata(), reverse=True)
+    assert len(axes.get_xticks()) in (12, 13)

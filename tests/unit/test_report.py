@@ -11,16 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from matplotlib.patches import Polygon
 
 from propensity.errors import EnvironmentFailedError
 from propensity.evaluation.fairness import fairness_table
 from propensity.report import render_report, write_report
-from propensity.report.charts import interval_chart
-from propensity.report.curves import calibration_chart, gains_chart, lift_chart
+from propensity.report.charts import Chart, calibration_chart, gains_chart, interval_chart, lift_chart, pyramid_chart
 from propensity.report.formatting import percent, percent_interval, signed
-from propensity.report.marketing import pyramid_slices
 from propensity.report.prospects import prospect_drawings
-from propensity.report.scales import Scale, ticks
 
 SAMPLE = json.loads((Path(__file__).parents[1] / "fixtures" / "report.json").read_text(encoding="utf-8"))
 HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(1)> {{ 7 * 7 }} '=1+1' 🎂 שלום"
@@ -438,13 +436,15 @@ def test_every_group_tier_move_and_swap_set_is_shown() -> None:
 
 
 def test_a_pyramids_tiers_have_areas_as_their_shares() -> None:
-    tiers = [{"share": 0.05}, {"share": 0.15}, {"share": 0.3}, {"share": 0.5}]
+    shares = [0.05, 0.15, 0.3, 0.5]
+    chart = pyramid_chart([{"tier": f"tier {share}", "share": share, "prospects": 1} for share in shares])
     areas = []
-    for drawn in pyramid_slices(tiers):
-        corners = [tuple(map(float, corner.split(","))) for corner in drawn.corners.split()]
-        turned = [*corners[1:], corners[0]]
-        areas.append(abs(sum(x * v - u * y for (x, y), (u, v) in zip(corners, turned, strict=True))) / 2)
-    assert [area / sum(areas) for area in areas] == pytest.approx([0.05, 0.15, 0.3, 0.5], abs=0.02)
+    for drawn in chart.figure.axes[0].patches:
+        assert isinstance(drawn, Polygon)
+        corners = drawn.get_xy()[:-1]
+        turned = np.roll(corners, -1, axis=0)
+        areas.append(abs(float((corners[:, 0] * turned[:, 1] - turned[:, 0] * corners[:, 1]).sum())) / 2)
+    assert [area / sum(areas) for area in areas] == pytest.approx(shares)
 
 
 def test_where_the_scorecard_ranks_better_is_told(report: dict[str, Any]) -> None:
@@ -619,17 +619,28 @@ def test_a_report_that_cannot_be_rendered_leaves_the_older_file(report: dict[str
     assert target.read_text(encoding="utf-8") == "older"
 
 
-# --- coordinates ----------------------------------------------------------------------------------------------------
+# --- charts ---------------------------------------------------------------------------------------------------------
+
+
+def lines_of(chart: Chart | None) -> dict[str, Any]:
+    """What stands behind each thing with words of its own."""
+    assert chart is not None
+    return {str(line.get_gid()).removeprefix("title:"): line for line in chart.figure.axes[0].lines if line.get_gid()}
 
 
 def test_the_selected_curve_is_drawn_last_and_capacity_is_marked() -> None:
     chart = gains_chart(SAMPLE["curves"], selected="logistic", capacity_share=0.05, captured=0.2)
     assert chart is not None
-    assert [line.name for line in chart.lines if line.selected] == [chart.lines[-1].name] == ["logistic"]
-    assert chart.capacity is not None
-    # 5% of the width from 46 to 424; 20% of the height from 268 up to 17.
-    assert chart.capacity.at == 64.9
-    assert (chart.dots[0].x, chart.dots[0].y) == (64.9, 217.8)
+    assert chart.names[-1] == "logistic"
+    drawn = lines_of(chart)
+    *_, curve, dot = drawn.values()
+    assert curve is drawn["Logistic"]
+    own = SAMPLE["curves"]["logistic"]["gains"]
+    assert (list(curve.get_xdata()), list(curve.get_ydata())) == (own["share"], own["capture"])
+    assert dot is drawn["20.0% of buyers"]
+    assert (dot.get_xdata(), dot.get_ydata()) == ([0.05], [0.2])
+    assert [0.05, 0.05] in [list(line.get_xdata()) for line in chart.figure.axes[0].lines]
+    assert "capacity 5%" in chart.svg("gains", "Gains", "Curves.")
 
 
 def test_a_curve_of_many_points_stays_light() -> None:
@@ -638,16 +649,16 @@ def test_a_curve_of_many_points_stays_light() -> None:
         {"m": {"gains": {"share": share, "capture": share}}}, selected=None, capacity_share=None, captured=None
     )
     assert chart is not None
-    assert len(chart.lines[0].path) < 20_000
-    assert chart.lines[0].path.endswith("L424 17")
+    assert len(chart.svg("gains", "Gains", "Curves.")) < 20_000
 
 
 def test_lift_starts_at_one_percent_and_leaves_gaps_for_nulls() -> None:
     curve = {"gains": {"share": [0.0, 0.001, 0.01, 0.1, 1.0], "lift": [None, 90.0, 4.0, None, 1.0]}}
     chart = lift_chart({"m": curve}, selected=None, capacity_share=None)
+    assert list(lines_of(chart)["M"].get_ydata()) == [4.0, 1.0]
     assert chart is not None
-    assert chart.lines[0].path.count("L") == 1
-    assert chart.y_ticks[-1].text == "5×"
+    assert chart.figure.axes[0].get_ylim() == (0.0, 5.0)
+    assert ">5×<" in chart.svg("lift", "Lift", "Curves.")
 
 
 @pytest.mark.parametrize(("lowest", "logarithmic"), [(0.1, False), (0.001, True)])
@@ -656,28 +667,51 @@ def test_calibration_is_logarithmic_where_buyers_are_rare(lowest: float, logarit
         {"bin": 1, "n": 100, "predicted": lowest, "observed": 0.0, "low": 0.0, "high": 0.03},
         {"bin": 2, "n": 100, "predicted": 0.2, "observed": 0.25, "low": 0.2, "high": 0.3},
     ]
-    chart = calibration_chart(bins)
+    chart = calibration_chart("lightgbm", bins)
     assert chart is not None
-    assert chart.logarithmic is logarithmic
-    empty, _ = chart.dots
-    assert empty.hollow is logarithmic
-    assert empty.y == chart.frame.bottom
+    assert (chart.is_logarithmic, chart.has_hollow) == (logarithmic, logarithmic)
+    axes = chart.figure.axes[0]
+    assert axes.get_xscale() == axes.get_yscale() == ("log" if logarithmic else "linear")
+    empty = lines_of(chart)[f"predicted {percent(lowest)}, observed 0%"]
+    assert list(empty.get_ydata()) == [axes.get_ylim()[0]]
 
 
 def test_a_calibrated_bin_lies_on_the_diagonal() -> None:
-    chart = calibration_chart([{"predicted": p, "observed": p, "low": None, "high": None} for p in (0.001, 0.02, 0.3)])
+    bins = [{"predicted": p, "observed": p, "low": None, "high": None} for p in (0.001, 0.02, 0.3)]
+    chart = calibration_chart("lightgbm", bins)
     assert chart is not None
-    frame = chart.frame
-    for dot in chart.dots:
-        along = (dot.x - frame.left) / (frame.right - frame.left)
-        assert (frame.bottom - dot.y) / (frame.bottom - frame.top) == pytest.approx(along, abs=1e-3)
-        assert dot.low is None
+    axes = chart.figure.axes[0]
+    assert axes.get_xlim() == axes.get_ylim()
+    dots = list(lines_of(chart).values())
+    assert [(dot.get_xdata()[0], dot.get_ydata()[0]) for dot in dots] == [(p, p) for p in (0.001, 0.02, 0.3)]
+    # without intervals there is nothing else but the diagonal
+    assert len(axes.lines) == len(dots) + 1
 
 
 def test_an_interval_without_bounds_is_a_point() -> None:
     chart = interval_chart([("a", 1.0, None), ("b", None, None), ("c", 2.0, [1.5, 2.5])], write=str)
     assert chart is not None
-    assert [(row.name, row.low is None) for row in chart.rows] == [("a", True), ("c", False)]
+    assert chart.names == ["a", "c"]
+    assert [list(line.get_xdata()) for line in chart.figure.axes[0].lines] == [[1.0], [1.5, 2.5], [2.0]]
+
+
+def test_a_chart_has_the_colours_and_fonts_of_the_page_and_ids_of_its_own() -> None:
+    tiers = [{"tier": f"<i>{i}\x01", "share": 0.25, "prospects": 1} for i in range(4)]
+    svg = pyramid_chart(tiers).svg("pyramid-1", "A <b>pyramid</b>", "Its tiers & their counts.")
+    assert [f"var(--g{i})" in svg for i in (1, 2, 3, 4)] == [True] * 4
+    gains = gains_chart(SAMPLE["curves"], selected="logistic", capacity_share=0.05, captured=0.2)
+    assert gains is not None
+    for drawn, name in ((svg, "pyramid-1"), (gains.svg("gains", "Gains", "Curves."), "gains")):
+        assert not re.search(r"#[0-9a-f]{6}|font|<style|<metadata|xmlns", drawn)
+        assert all(known.startswith(name) for known in re.findall(r'\bid="([^"]*)"', drawn))
+    assert "<i>" not in svg
+    assert "&lt;i&gt;3: 1</title>" in svg
+
+
+def test_text_in_a_chart_is_no_formula() -> None:
+    chart = interval_chart([("a", 1.0, None)], write=lambda _: "$x^2$")
+    assert chart is not None
+    assert ">$x^2$</text>" in chart.svg("odd", "Odd", "An odd figure.")
 
 
 def test_a_waterfall_ends_where_the_points_are() -> None:
@@ -697,15 +731,11 @@ def test_a_waterfall_ends_where_the_points_are() -> None:
 
 
 def test_ticks_are_round_and_inside() -> None:
-    assert [tick.text for tick in ticks(Scale(0.003, 0.21, 0, 1, "log"), percent)] == [
-        "0.50%",
-        "1.0%",
-        "2.0%",
-        "5.0%",
-        "10.0%",
-        "20.0%",
-    ]
-    assert [tick.text for tick in ticks(Scale(-0.7, 1.2, 0, 1), str, count=4)] == ["-0.5", "0.0", "0.5", "1.0"]
+    bins = [{"predicted": p, "observed": p, "low": None, "high": None} for p in (0.0045, 0.18)]
+    chart = calibration_chart("lightgbm", bins)
+    assert chart is not None
+    ticks = re.findall(r">([\d.]+%)</text>", chart.svg("ticks", "Ticks", "Ticks alone."))
+    assert ticks == ["0.5%", "1%", "2%", "5%", "10%", "20%"] * 2
 
 
 def test_numbers_are_written_as_readers_expect() -> None:

@@ -1,15 +1,17 @@
 """One prospect's page: why the score is what it is, what was recorded, who is alike, and what would move it."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from propensity.report.interactive import policy
 from propensity.report.prospects import prospect_drawings
 from propensity.report.render import environment
-from propensity.report.scales import Scale, Tick
 from propensity.results import CustomerExplanation
+
+if TYPE_CHECKING:
+    from propensity.report.charts import Chart
 
 REASONS = 12
 """Contributions that are drawn one by one; the others are added up."""
@@ -17,31 +19,22 @@ RECORDS = 50
 """Records that are told one by one."""
 _DAYS = 365
 _KINDS = 12
-_ROW, _LEFT, _WIDTH = 22, 170, 760
 
 
 @dataclass(frozen=True)
-class KindRow:
-    """One kind of record on the drawing: its name, its height, and where its records lie."""
+class Timeline:
+    """A year before the cutoff: the drawing, the number of records of each kind in it, and what is not in it."""
 
-    name: str
-    y: float
-    at: list[float]
-    is_purchase: bool
-    count: int
-
-
-@dataclass(frozen=True)
-class TimelineDrawing:
-    """A year before the cutoff, a row for each kind of record; earlier records and rarer kinds are counted."""
-
-    width: float
-    height: float
-    left: float
-    months: list[Tick]
-    kinds: list[KindRow]
+    chart: "Chart"
+    counts: dict[str, int]
     earlier: int
     rarer: int
+
+    @property
+    def description(self) -> str:
+        """What is drawn, in words."""
+        counted = " ".join(f"{kind}: {count}." for kind, count in self.counts.items())
+        return f"{counted} The latest records stand in the table below."
 
 
 def render_customer(explanation: CustomerExplanation, *, question: str, simulated: bool) -> str:
@@ -96,8 +89,8 @@ def render_customer(explanation: CustomerExplanation, *, question: str, simulate
     )
 
 
-def draw_timeline(timeline: pd.DataFrame, as_of: str | None) -> TimelineDrawing:
-    """Place a customer's records of the last year, the most frequent kinds first.
+def draw_timeline(timeline: pd.DataFrame, as_of: str | None) -> Timeline:
+    """Draw a customer's records of the last year, the most frequent kinds first.
 
     Parameters
     ----------
@@ -110,10 +103,12 @@ def draw_timeline(timeline: pd.DataFrame, as_of: str | None) -> TimelineDrawing:
     --------
     >>> at = pd.to_datetime(["2024-01-01", "2025-05-01", "2025-05-31"]).tz_localize("UTC")
     >>> rows = pd.DataFrame({"at": at, "role": "event", "what": "visit"})
-    >>> drawing = draw_timeline(rows, "2025-06-01")
-    >>> drawing.earlier, [(row.name, row.count) for row in drawing.kinds]
-    (1, [('visit', 2)])
+    >>> drawn = draw_timeline(rows, "2025-06-01")
+    >>> drawn.earlier, drawn.counts
+    (1, {'visit': 2})
     """
+    from propensity.report.charts import timeline_chart  # matplotlib is imported where it is needed
+
     # Local times without their zone: a clock that is turned at midnight leaves days without one.
     timeline = timeline.assign(at=timeline["at"].dt.tz_localize(None))
     end = timeline["at"].max() if as_of is None else pd.Timestamp(as_of)
@@ -121,21 +116,13 @@ def draw_timeline(timeline: pd.DataFrame, as_of: str | None) -> TimelineDrawing:
     shown = timeline[timeline["at"] >= start]
     names = shown["what"].fillna("not given").astype(str)
     kinds = names.groupby([shown["role"], names]).size().sort_values(ascending=False, kind="stable")
-    x = Scale(start.timestamp(), end.timestamp(), _LEFT, _WIDTH - 8)
-    rows = []
-    for i, (role, name) in enumerate(kinds.index[:_KINDS]):
-        own = shown.loc[(names == name) & (shown["role"] == role), "at"]
-        places = [x(moment.timestamp()) for moment in own]
-        rows.append(KindRow(name.replace("_", " "), 30 + _ROW * i, places, role == "purchase", len(own)))
-    months = pd.date_range(start.normalize(), end, freq="MS")
-    return TimelineDrawing(
-        width=_WIDTH,
-        height=30 + _ROW * max(len(rows), 1),
-        left=_LEFT,
-        months=[
-            Tick(x(month.timestamp()), f"{month:%b}" + (f" {month:%Y}" if month.month == 1 else "")) for month in months
-        ],
-        kinds=rows,
+    rows = [
+        (name.replace("_", " "), role == "purchase", shown.loc[(names == name) & (shown["role"] == role), "at"])
+        for role, name in kinds.index[:_KINDS]
+    ]
+    return Timeline(
+        chart=timeline_chart(rows, start, end),
+        counts={name: len(at) for name, _, at in rows},
         earlier=len(timeline) - len(shown),
         rarer=int(kinds.iloc[_KINDS:].sum()),
     )

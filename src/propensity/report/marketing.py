@@ -1,16 +1,14 @@
-"""Drawings of the prospects in marketing's terms: pyramids, moves between stages, agreement, and avatars."""
+"""Drawings of the prospects in marketing's terms: moves between stages, agreement, and avatars."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from propensity.report.charts import Step
+from propensity.report.bars import Step
 from propensity.report.formatting import decimal, is_missing, percent, thousands
 
-_WIDTH, _HEIGHT, _GAP = 320.0, 210.0, 3.0
 _STRONGEST = 8
 _FULL_EFFECT = 1.0
 """The effect size whose bar fills half of the width."""
@@ -25,41 +23,6 @@ def grouped(rows: Sequence[Mapping[str, Any]], key: str) -> list[tuple[str, list
     [('x', [{'a': 'x', 'b': 1}, {'a': 'x', 'b': 2}])]
     """
     return [(str(value), list(members)) for value, members in groupby(rows, key=itemgetter(key))]
-
-
-@dataclass(frozen=True)
-class Slice:
-    """One tier of a drawn pyramid: its corners, and the height of its middle."""
-
-    corners: str
-    middle: float
-
-
-def pyramid_slices(tiers: Sequence[Mapping[str, Any]]) -> list[Slice]:
-    """The tiers of a pyramid from the top: the area of each is its share of the prospects.
-
-    Examples
-    --------
-    >>> slices = pyramid_slices([{"share": 0.25}, {"share": 0.75}])
-    >>> slices[0].corners, slices[1].middle
-    ('160.0,0.0 238.9,103.5 81.1,103.5', 158.2)
-    """
-    # The part of a triangle above a height has the square of it as its share of the area; gaps come off the height.
-    space = _HEIGHT - _GAP * (len(tiers) - 1)
-    above, slices = 0.0, []
-    for i, tier in enumerate(tiers):
-        below = min(above + float(tier["share"]), 1.0)
-        top, bottom = (math.sqrt(share) * space + _GAP * i for share in (above, below))
-        (a, b), (c, d) = _edges(top), _edges(bottom)
-        corners = [(a, top), (b, top), (d, bottom), (c, bottom)] if top > 0 else [(a, 0.0), (d, bottom), (c, bottom)]
-        slices.append(Slice(" ".join(f"{x:.1f},{y:.1f}" for x, y in corners), round((top + bottom) / 2, 1)))
-        above = below
-    return slices
-
-
-def _edges(height: float) -> tuple[float, float]:
-    half = _WIDTH / 2 * height / (_HEIGHT if height > 0 else 1.0)
-    return _WIDTH / 2 - half, _WIDTH / 2 + half
 
 
 @dataclass(frozen=True)

@@ -5,9 +5,8 @@ from dataclasses import dataclass
 from itertools import accumulate, pairwise
 from typing import Any
 
-from propensity.report.charts import Step
+from propensity.report.bars import Scale, Step
 from propensity.report.formatting import is_missing
-from propensity.report.scales import Scale
 
 
 @dataclass(frozen=True)
@@ -48,14 +47,14 @@ def prospect_drawings(prospects: Sequence[Mapping[str, Any]]) -> list[ProspectDr
     levels = [level for person in prospects for level in _levels(person) if level is not None]
     low, high = (min(levels), max(levels)) if levels else (0.0, 1.0)
     # A tenth of the span is left on the lower side, so that the base itself has a bar to start from.
-    points = Scale(low - 0.1 * (high - low or 1.0), high, 0, 100)
+    points = Scale(low - 0.1 * (high - low or 1.0), high)
     return [_drawing(person, strip, points) for person in prospects]
 
 
 def _strip_scale(prospects: Sequence[Mapping[str, Any]]) -> Scale:
     keys = ("probability", "probability_high")
     known = [person[key] for person in prospects for key in keys if not is_missing(person.get(key))]
-    return Scale(0, max(known, default=1.0) or 1.0, 0, 100)
+    return Scale(0, max(known, default=1.0) or 1.0)
 
 
 def _levels(person: Mapping[str, Any]) -> list[float | None]:

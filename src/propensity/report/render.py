@@ -11,12 +11,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
 from propensity.errors import EnvironmentFailedError
-from propensity.report import charts, curves, formatting, interactive, marketing, prospects, story
+from propensity.report import bars, formatting, interactive, story
 
 logger = logging.getLogger(__name__)
 
-# The order in which the models are compared by eye: what the protocol selects by comes first.
-_PANELS = (("average_precision", None, 0.0), ("roc_auc", 0.5, None), ("lift_at_10pct", 1.0, None))
 _IMAGE = "data:image/"
 
 
@@ -102,6 +100,8 @@ def render_report(report: Mapping[str, Any]) -> str:
     >>> "&lt;i&gt;tea&lt;/i&gt;" in render_report({"study": study, "run": {"id": "1", "seed": 7}, **empty})
     True
     """
+    from propensity.report.drawings import draw  # matplotlib is imported where it is needed
+
     selected = report["run"].get("selected")
     ranked = rank_models(report["models"])
     script = interactive.page_script(report)
@@ -112,7 +112,7 @@ def render_report(report: Mapping[str, Any]) -> str:
             report=report,
             selected=selected,
             ranked=ranked,
-            drawn=_draw(report, selected, ranked),
+            drawn=draw(report, selected, ranked),
             verdict=story.verdict(selected, report["comparisons"]),
             headline=_headline(report, selected),
             figures=_figures(report),
@@ -137,74 +137,6 @@ def rank_models(models: Mapping[str, Mapping[str, Any]]) -> list[str]:
         return -1.0 if formatting.is_missing(value) else float(value)
 
     return sorted(models, key=figure, reverse=True)
-
-
-def _draw(report: Mapping[str, Any], selected: str | None, ranked: list[str]) -> dict[str, Any]:
-    by_model = report["curves"]
-    capacity = report.get("capacity") or {}
-    at_capacity = report["models"].get(selected, {}).get("test", {}).get("capture_at_capacity")
-    return {
-        "gains": curves.gains_chart(
-            by_model, selected=selected, capacity_share=capacity.get("share"), captured=at_capacity
-        ),
-        "lift": curves.lift_chart(by_model, selected=selected, capacity_share=capacity.get("share")),
-        "calibration": {name: curves.calibration_chart(by_model[name].get("calibration") or []) for name in by_model},
-        "panels": _panels(report["models"], selected, ranked),
-        "differences": _differences(report["comparisons"], selected, ranked),
-        "profit": _draw_profit(report, selected),
-        "prospects": prospects.prospect_drawings(report["prospects"]),
-        **_draw_marketing(report),
-    }
-
-
-def _draw_profit(report: Mapping[str, Any], selected: str | None) -> charts.CurveChart | None:
-    profit = report.get("profit")
-    return curves.profit_chart(profit, selected=selected, beside=story.BASELINE) if profit else None
-
-
-def _draw_marketing(report: Mapping[str, Any]) -> dict[str, Any]:
-    moves = (report.get("stages") or {}).get("transitions") or []
-    agreement = (report.get("swap_sets") or {}).get("agreement") or []
-    avatars = report.get("avatars") or {"texts": [], "table": []}
-    pyramids = (report.get("pyramid") or {}).items()
-    return {
-        "segments": marketing.grouped(report.get("segments") or [], "dimension"),
-        "scorecard": marketing.grouped(report.get("scorecard") or [], "indicator"),
-        "moves": marketing.matrix(moves, row="from", column="to", shade="share") if moves else None,
-        "agreement": marketing.matrix(agreement, row="decile", column="tier", shade="conversion"),
-        "pyramids": {name: marketing.pyramid_slices(pyramid["tiers"]) for name, pyramid in pyramids},
-        "avatars": [marketing.avatar_bars(avatars["table"], entry["avatar"]) for entry in avatars["texts"]],
-    }
-
-
-def _panels(
-    models: Mapping[str, Any], selected: str | None, ranked: list[str]
-) -> list[tuple[str, charts.IntervalChart | None]]:
-    panels = []
-    for key, reference, origin in _PANELS:
-        on_test = {name: models[name].get("test", {}) for name in ranked}
-        rows = [(name, test.get(key), (test.get("intervals") or {}).get(key)) for name, test in on_test.items()]
-        chart = charts.interval_chart(
-            rows, write=formatting.metric(key).write, selected=selected, reference=reference, origin=origin
-        )
-        panels.append((key, chart))
-    return panels
-
-
-def _differences(
-    comparisons: list[Mapping[str, Any]], selected: str | None, ranked: list[str]
-) -> list[tuple[str, charts.IntervalChart | None]]:
-    on_test = story.on_split(comparisons, "test")
-    keys = [key for key in story.VERDICT_METRICS if any(row["metric"] == key for row in on_test)]
-    # Two or four charts stand in two columns, one or three in three: wider columns get wider drawings.
-    width = 440 if len(keys) % 2 == 0 else 320
-    panels = []
-    for key in keys:
-        by_model = {row["model"]: row for row in on_test if row["metric"] == key and row["baseline"] == story.BASELINE}
-        rows = [(name, by_model[name]["difference"], by_model[name]["interval"]) for name in ranked if name in by_model]
-        write = formatting.metric(key).write_difference
-        panels.append((key, charts.interval_chart(rows, write=write, selected=selected, reference=0.0, width=width)))
-    return panels
 
 
 def _headline(report: Mapping[str, Any], selected: str | None) -> str:
@@ -244,8 +176,8 @@ def environment() -> Environment:
         metric=formatting.metric,
         has_interval=formatting.has_interval,
         judge=story.judge,
-        bar_width=charts.bar_width,
-        model_slot=charts.model_slot,
+        bar_width=bars.bar_width,
+        model_slot=bars.model_slot,
         one_decimal=lambda value: formatting.decimal(value, 1),
         BASELINE=story.BASELINE,
     )
