@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Classification,
         CustomerExplanation,
         MatrixResult,
+        OutcomesResult,
         ScorecardLines,
         ScorecardTable,
         ScoreResult,
@@ -37,6 +38,7 @@ __all__ = [
     "fit_scorecard",
     "load_bundle",
     "load_study",
+    "outcomes",
     "score",
     "scorecard_sql",
     "shap_explanation",
@@ -271,6 +273,7 @@ def score(
     runs: str | Path | None = None,
     tracking_uri: str | None = None,
     wording: str | None = None,
+    random_control: str | float | None = None,
     progress: "Progress" = _quiet,
 ) -> "ScoreResult":
     """Rank the prospects as of a date, or the rows of a file for a snapshot study.
@@ -291,6 +294,8 @@ def score(
         Where the study's runs are; default ``runs/<study>``.
     wording : str, optional
         A language (``de``) or a wording file, in place of the study's own.
+    random_control : str or float, optional
+        The share of customers whom the campaign leaves alone (``2%``), in place of the study's own.
 
     Returns
     -------
@@ -300,6 +305,8 @@ def score(
     from propensity import pipelines
 
     loaded = _study(study) if wording is None else _study(study).with_wording(wording)
+    if random_control is not None:
+        loaded = loaded.with_control(random_control)
     return pipelines.score(
         loaded,
         as_of=_instant(as_of, loaded),
@@ -309,6 +316,49 @@ def score(
         runs=Path(runs) if runs is not None else None,
         tracking_uri=tracking_uri,
         today=datetime.now(UTC),
+        progress=progress,
+    )
+
+
+def outcomes(
+    study: StudyLike,
+    lists: str | Path | None = None,
+    *,
+    out: str | Path | None = None,
+    track: bool = True,
+    tracking_uri: str | None = None,
+    progress: "Progress" = _quiet,
+) -> "OutcomesResult":
+    """Hold earlier lists against what has happened since: predicted against actual, lift, control against contacted.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    lists : str or Path, optional
+        A folder of lists that `score` wrote; default ``lists/<study>``.
+    out : str or Path, optional
+        Where to write the rows; default ``outcomes.parquet`` in `lists`.
+    track : bool
+        Whether to log the figures of matured lists to MLflow.
+    tracking_uri : str, optional
+        MLflow's store, in place of the study's.
+
+    Returns
+    -------
+    OutcomesResult
+        ``lists``, ``bands`` and ``effects`` as DataFrames. A list that has not matured has expected figures only.
+    """
+    from propensity import lifecycle
+
+    loaded = _study(study)
+    return lifecycle.outcomes(
+        loaded,
+        Path("lists") / loaded.study if lists is None else Path(lists),
+        out=_path(out),
+        today=datetime.now(UTC),
+        track=track,
+        tracking_uri=tracking_uri,
         progress=progress,
     )
 

@@ -294,6 +294,9 @@ def score(
     runs: Runs = None,
     tracking_uri: Tracking = None,
     wording: Words = None,
+    random_control: Annotated[
+        str | None, typer.Option(help="The share of customers whom the campaign leaves alone, by lot, such as 2%.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rank the prospects as of a date and write the list."""
@@ -309,6 +312,7 @@ def score(
             runs=runs,
             tracking_uri=tracking_uri,
             wording=wording,
+            random_control=random_control,
             progress=progress,
         )
     if as_json:
@@ -325,8 +329,38 @@ def score(
     say()
     manifest = result.manifest
     known = f", known on {manifest['matures_on']}" if manifest["matures_on"] else ""
+    if manifest["control"]:
+        say(f"Control: {manifest['control']['prospects']:,} are left alone (column control).")
     say(f"Expected to buy: {manifest['expected_buyers']:,.1f} of {manifest['rows']:,}{known}.")
     whole(f"List    {result.path}")
+
+
+@app.command()
+def outcomes(
+    study: StudyPath,
+    lists: Annotated[
+        Path | None, typer.Option(help="A folder of lists that score wrote. Default: lists/<study>.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The rows to write. Default: outcomes.parquet in the folder of lists.")
+    ] = None,
+    track: Annotated[bool, typer.Option(help="Log the figures of matured lists to MLflow.")] = True,
+    tracking_uri: Tracking = None,
+    as_json: Json = False,
+) -> None:
+    """Hold earlier lists against what has happened since."""
+    from propensity import api
+
+    with _progress() as progress:
+        found = api.outcomes(study, lists, out=out, track=track, tracking_uri=tracking_uri, progress=progress)
+    if as_json:
+        tables = {name: _records(getattr(found, name)) for name in ("lists", "bands", "effects")}
+        _print_json({"study": found.study, "until": found.until, "file": str(found.path), **tables})
+        return
+    from propensity.report.terminal import show_outcomes, whole
+
+    show_outcomes(found)
+    whole(f"Rows    {found.path}")
 
 
 @app.command()

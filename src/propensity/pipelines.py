@@ -5,7 +5,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter
@@ -267,6 +267,7 @@ def train(
         "meaning": meaning_fingerprint(study),
         "seed": study.seed,
         "fitted_on": "all matured cutoffs",
+        "learnt_until": _learnt_until(study),
         "versions": package_versions(),
     }
     uri = tracking_uri or study.tracking.uri
@@ -295,6 +296,14 @@ def train(
             (work / "tracking.json").write_text(to_json(result["tracking"]), encoding="utf-8")
     point_latest(root, to=run_id)
     return TrainResult(study=study.study, folder=root / run_id, **result)
+
+
+def _learnt_until(study: Study) -> str | None:
+    """The instant (ISO 8601, UTC) up to which purchases decide the labels that are learnt from; None for a snapshot."""
+    if study.is_snapshot:
+        return None
+    ends = [study.label_window(cutoff).end for split in study.cutoff_instants().values() for cutoff in split]
+    return max(ends).astimezone(UTC).isoformat()
 
 
 def _last_report(root: Path) -> dict[str, Any] | None:

@@ -158,6 +158,37 @@ class ScoreResult:
 
 
 @dataclass(frozen=True)
+class OutcomesResult:
+    """Earlier lists held against what has happened since.
+
+    Attributes
+    ----------
+    until : str or None
+        Up to when the source is recorded.
+    lists : DataFrame
+        A row a list: expected buyers, and once it has matured what came true (`propensity.outcomes.realised`);
+        ``is_seen`` where the model may have learnt from those very outcomes.
+    bands : DataFrame
+        Matured lists by tenth (`propensity.outcomes.bands`).
+    effects : DataFrame
+        Contacted against left alone (`propensity.outcomes.control_effect`), a row a list with a control group.
+    path : Path
+        Where the rows were written.
+    """
+
+    study: str
+    until: str | None
+    lists: pd.DataFrame
+    bands: pd.DataFrame
+    effects: pd.DataFrame
+    path: Path
+
+    def __repr__(self) -> str:
+        shown = ["list", "as_of", "prospects", "expected", "buyers", "ratio", "lift_at_10pct"]
+        return self.lists[[name for name in shown if name in self.lists]].to_string(index=False)
+
+
+@dataclass(frozen=True)
 class CustomerExplanation:
     """One prospect taken apart.
 

@@ -89,7 +89,7 @@ def write_run(
             "file": "prospects.parquet",
             "listed": len(ranked),
             "matures_on": listing["matures_on"],
-            "control": None,
+            "control": listing["control"] and listing["control"]["prospects"],
         },
         product=product,
         list_funnel=funnel_entry("list", as_of, steps, None, study=study),

@@ -7,6 +7,7 @@ the customer's key, so that the same rows always give the same list.
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from hashlib import sha256
 from typing import Any, Literal
 
 import numpy as np
@@ -52,6 +53,7 @@ def rank_prospects(
     answers: pd.DataFrame | None = None,
     tags: pd.DataFrame | None = None,
     rank_by: Literal["probability", "expected_profit"] = "probability",
+    control: npt.NDArray[np.bool_] | None = None,
     wording: Wording | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> pd.DataFrame:
@@ -74,6 +76,8 @@ def rank_prospects(
         Columns that are listed as they are: ``barrier``, ``approach``, ``channel``, and a tier for each pyramid.
     rank_by : {"probability", "expected_profit"}
         What rank, percentile, decile and grade follow; of equal profits the more probable comes first.
+    control : ndarray of bool, shape (n,), optional
+        Who is left alone, from `control_slice`; nobody without it.
     wording : Wording, optional
         What the reasons are told in; default English. ``customer_reason`` is listed where it says what a customer may
         be told.
@@ -113,7 +117,8 @@ def rank_prospects(
         listed[name] = rows.pop(name)
     for_customers = rows.pop("customer_reason") if "customer_reason" in rows else None
     listed = pd.concat([listed, rows], axis=1)
-    listed["control"] = False
+    left_alone = np.zeros(len(ranked), dtype=bool) if control is None else control[order]
+    listed["control"] = left_alone
     listed["model_name"] = model_name
     listed["model_version"] = model_version
     horizons = [bundle.horizon_probabilities(chunk) for chunk in chunks(ranked)]
@@ -129,7 +134,9 @@ def rank_prospects(
     if values is not None:
         listed = pd.concat([listed, values.iloc[order].reset_index(drop=True)], axis=1)
         capacity = rows_at(contact.share(len(listed)), len(listed))
-        listed["contact"] = worth_contacting(listed["expected_profit"].to_numpy(), capacity=capacity)
+        # Nobody is contacted for those who are left alone: the next ones take their places.
+        expected = np.where(left_alone, 0.0, listed["expected_profit"].to_numpy())
+        listed["contact"] = worth_contacting(expected, capacity=capacity)
     return listed
 
 
@@ -170,6 +177,7 @@ def ranked_list(
         answers=answers,
         tags=tags,
         rank_by=study.listing.rank_by,
+        control=control_slice(study, frame.keys["customer_id"]),
         wording=wording,
         progress=progress,
     )
@@ -216,6 +224,32 @@ def best_first(
 def tie_breaker(customer_ids: pd.Series) -> npt.NDArray[np.uint64]:
     """A fixed pseudo-random number for each key, shape (n,)."""
     return pd.util.hash_array(customer_ids.astype(str).to_numpy(dtype=object))
+
+
+def control_slice(study: Study, customer_ids: pd.Series) -> npt.NDArray[np.bool_]:
+    """Whom the study's campaigns leave alone: customers drawn by lot, shape (n,).
+
+    A customer's lot depends on its key and the study's name and seed alone: it is the same every night, whatever the
+    rank, and a larger share keeps those of a smaller one. In every part of a list the share holds but for chance;
+    `propensity.outcomes` weighs by band what chance leaves uneven.
+    """
+    key = sha256(f"control {study.study} {study.seed}".encode()).hexdigest()[:16]
+    lots = pd.util.hash_array(customer_ids.astype(str).to_numpy(dtype=object), hash_key=key, categorize=False)
+    # Comparing in 53 bits is exact, and a share of 1 takes everybody.
+    return np.asarray((lots >> np.uint64(11)) < study.listing.control * 2.0**53)
+
+
+def _control(study: Study, ranked: pd.DataFrame) -> dict[str, Any] | None:
+    """How many are left alone, in all and by band of the list; None where the study leaves nobody alone."""
+    if not study.listing.control:
+        return None
+    by_decile = ranked.groupby("decile")["control"].sum()
+    return {
+        "share": study.listing.control,
+        "prospects": int(ranked["control"].sum()),
+        "by_decile": {str(decile): int(count) for decile, count in by_decile.items()},
+        "note": "Drawn by lot from the customer's key and the study's name and seed: leave them out of the campaign.",
+    }
 
 
 def chunks(X: pd.DataFrame) -> Iterator[pd.DataFrame]:
@@ -321,6 +355,7 @@ def list_manifest(
         "contact_down_to": contact_down_to(bundle.for_list(frame.X), study.contact, ranked, in_order(frame, ranked))
         if has_profit
         else None,
+        "control": _control(study, ranked),
         "probability_interval": LEVEL,
         "calibration": bundle.step.method,
         "prior": _prior(bundle, frame),

@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from time import time
 from typing import Any
@@ -180,6 +181,34 @@ def _log_trials(trials: Sequence[Mapping[str, Any]], experiment_id: str, *, pare
             params=[Param(name, str(value)) for name, value in trial["params"].items()],
         )
         client.set_terminated(run.info.run_id)
+
+
+def log_by_date(
+    kind: str,
+    figures: Mapping[str, Mapping[str, float]],
+    *,
+    documents: Mapping[str, str],
+    study: str,
+    until: str | None,
+    uri: str,
+    experiment: str,
+) -> None:
+    """Log figures of several dates as one run, a step a date (days since the year 1), and documents beside them.
+
+    Raises
+    ------
+    EnvironmentFailedError
+        When the store cannot be reached or written.
+    """
+    uri = absolute_uri(uri)
+    with _store(uri), _alone(uri):
+        experiment_id = _experiment(experiment, uri)
+        with mlflow.start_run(experiment_id=experiment_id, run_name=f"{kind} {until}"):
+            mlflow.set_tags({"propensity.study": study, "propensity.kind": kind, "propensity.until": str(until)})
+            for when, values in figures.items():
+                mlflow.log_metrics(dict(values), step=date.fromisoformat(when[:10]).toordinal())
+            for name, text in documents.items():
+                mlflow.log_text(text, name)
 
 
 @contextmanager

@@ -197,9 +197,14 @@ class SingleIndicatorSpec(Spec):
 
 
 class ListSpec(Spec):
-    """Who is on a prospect list (all prospects, or only those that pass the qualification), and what ranks it."""
+    """Who is on a prospect list (all prospects, or only those that pass the qualification), and what ranks it.
+
+    `control` is the share of customers, drawn by lot once and for all, whom a campaign leaves alone: against them its
+    effect can be measured.
+    """
 
     qualified_only: bool = False
+    control: Share = 0.0
     rank_by: Literal["probability", "expected_profit"] = "probability"
 
 

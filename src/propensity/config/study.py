@@ -32,6 +32,7 @@ from propensity.config.rules import (
     TargetSpec,
 )
 from propensity.config.samples import EVENT_MEASURES, VALUE_MEASURES, CutoffRange, CutoffsSpec, FeaturesSpec, SplitSpec
+from propensity.errors import InputError
 from propensity.temporal import Duration, Window, label_window, maturity, to_instant
 from propensity.wording import Wording, english, is_file, read_wording
 from propensity.yaml_spec import Spec, read_yaml_spec, require
@@ -114,6 +115,20 @@ class Study(Spec):
     def with_source(self, source: str | Path) -> Self:
         """The study on other tables of the same names, such as a simulated market of another size."""
         return self.model_copy(update={"data": self.data.model_copy(update={"source": str(source)})})
+
+    def with_control(self, share: str | float) -> Self:
+        """The study with another share of customers whom campaigns leave alone, such as ``2%`` or 0.02.
+
+        Raises
+        ------
+        InputError
+            When it is no share.
+        """
+        try:
+            listing = ListSpec.model_validate({**self.listing.model_dump(), "control": share})
+        except ValueError:
+            raise InputError(f"random control: {share!r} is no share. Write it as 2%, or as 0.02.") from None
+        return self.model_copy(update={"listing": listing})
 
     def with_wording(self, wording: str) -> Self:
         """The study in another language, or with the words of another file (relative to the working folder)."""

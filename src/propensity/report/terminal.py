@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from propensity.results import AuditResult, CustomerExplanation
+from propensity.results import AuditResult, CustomerExplanation, OutcomesResult
 
 _WIDTH = 100
 """Columns where the output goes to a file or a pipe, and nobody says how wide it is."""
@@ -183,6 +183,40 @@ def show_profit(profit: Mapping[str, Any]) -> None:
 
 def _money(value: float, interval: Sequence[float] | None) -> str:
     return f"{value:,.0f}" + (f" ({interval[0]:,.0f} to {interval[1]:,.0f})" if interval else "")
+
+
+def show_outcomes(found: OutcomesResult) -> None:
+    """Show what became of earlier lists; those that have not matured by what is expected of them."""
+    shown = []
+    for row in found.lists.to_dict("records"):
+        line = {
+            "as of": f"{row['as_of']}{' *' if row['is_seen'] else ''}",
+            "prospects": f"{row['prospects']:,}",
+            "expected": f"{row['expected']:,.1f} ({row['expected_low']:,.0f} to {row['expected_high']:,.0f})",
+        }
+        if row["is_mature"]:
+            line |= {"bought": f"{row['buyers']:,.0f}", "ratio": _figure_with(row, "ratio", "low", "high")}
+            line["lift at 10 %"] = _figure_with(row, "lift_at_10pct", "lift_at_10pct_low", "lift_at_10pct_high")
+        else:
+            line |= {"bought": f"known on {row['matures_on']}", "ratio": "", "lift at 10 %": ""}
+        shown.append(line)
+    show_table(pd.DataFrame(shown), title=f"{found.study}: lists and what became of them")
+    say("In brackets: what chance leaves open of expected figures, of others 95 % intervals, without change over time.")
+    if found.lists["is_seen"].any():
+        say("* The model may have learnt from these very outcomes: they flatter it, and prove nothing.")
+    for effect in found.effects.to_dict("records"):
+        say(
+            f"\n{effect['as_of']}: of {effect['contacted']:,} contacted {percent(effect['contacted_bought'])} bought, "
+            f"of {effect['left_alone']:,} left alone by lot {percent(effect['left_alone_bought'])}: "
+            f"{100 * effect['difference']:+.1f} points ({100 * effect['low']:+.1f} to {100 * effect['high']:+.1f})."
+        )
+
+
+def _figure_with(row: Mapping[Any, Any], name: str, low: str, high: str) -> str:
+    if row[name] is None or pd.isna(row[name]):
+        return ""
+    bounds = "" if pd.isna(row[low]) else f" ({row[low]:.2f} to {row[high]:.2f})"
+    return f"{row[name]:.2f}{bounds}"
 
 
 def show_audit(audit: AuditResult) -> None:
