@@ -7,7 +7,7 @@ import pytest
 
 from propensity.evaluation.bootstrap import BootstrapResult
 from propensity.evaluation.compare import compare, select
-from propensity.evaluation.curves import calibration_table, gains_curve, precision_recall, wilson_interval
+from propensity.evaluation.curves import calibration_table, gains_curve, wilson_interval
 from propensity.evaluation.metrics import METRICS, compute_metrics
 from propensity.evaluation.ranking import rows_at
 from propensity.evaluation.recalibration import calibration_intercept, calibration_slope
@@ -131,12 +131,6 @@ def test_gains():
     assert curve["capture"] == [0, 0.5, 0.5, 1]
     assert curve["lift"][0] is None
     assert curve["lift"][1:] == pytest.approx([1, 2 / 3, 1])
-
-
-def test_precision_and_recall():
-    # best first: 1 (0.9), 0 (0.7), 1 (0.4), 0 (0.1); the shortest lists with recall 1/2 and 1 hold 1 and 3 rows
-    curve = precision_recall([1, 0, 1, 0], [0.9, 0.7, 0.4, 0.1])
-    assert curve == {"recall": [0.5, 1.0], "precision": [1.0, pytest.approx(2 / 3)], "score": [0.9, 0.4]}
 
 
 def test_calibration_table():

@@ -8,6 +8,7 @@ from scipy.optimize import minimize
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import average_precision_score, brier_score_loss, log_loss, roc_auc_score
 
+from propensity.evaluation.curves import share_grid
 from propensity.evaluation.metrics import METRICS, compute_metrics
 from propensity.evaluation.recalibration import log_odds
 
@@ -104,3 +105,8 @@ def test_what_cannot_be_measured_is_said(arguments, message):
     given = {"y": [0, 1], "probability": [0.1, 0.2], "capacity": 0.5, **arguments}
     with pytest.raises(ValueError, match=message):
         compute_metrics(**given)
+
+
+def test_a_curve_needs_two_points():
+    with pytest.raises(ValueError, match="at least 2 are needed"):
+        share_grid(1)

@@ -10,15 +10,26 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 import pytest
 from matplotlib.patches import Polygon
 
 from propensity.errors import EnvironmentFailedError
 from propensity.evaluation.fairness import fairness_table
 from propensity.report import render_report, write_report
-from propensity.report.charts import Chart, calibration_chart, gains_chart, interval_chart, lift_chart, pyramid_chart
+from propensity.report.charts import (
+    Chart,
+    calibration_chart,
+    gains_chart,
+    interval_chart,
+    lift_chart,
+    profit_chart,
+    pyramid_chart,
+    timeline_chart,
+)  # fmt: skip
 from propensity.report.formatting import percent, percent_interval, signed
 from propensity.report.prospects import prospect_drawings
+from propensity.report.svg import theme
 
 SAMPLE = json.loads((Path(__file__).parents[1] / "fixtures" / "report.json").read_text(encoding="utf-8"))
 HOSTILE = "<script>alert(1)</script>\"><img src=x onerror=alert(1)> {{ 7 * 7 }} '=1+1' 🎂 שלום"
@@ -444,7 +455,8 @@ def test_a_pyramids_tiers_have_areas_as_their_shares() -> None:
         corners = drawn.get_xy()[:-1]
         turned = np.roll(corners, -1, axis=0)
         areas.append(abs(float((corners[:, 0] * turned[:, 1] - turned[:, 0] * corners[:, 1]).sum())) / 2)
-    assert [area / sum(areas) for area in areas] == pytest.approx(shares)
+        assert drawn.get_linewidth() == 0  # an edge would eat a thin tier
+    assert [area / sum(areas) for area in areas] == pytest.approx(shares, abs=0.02)
 
 
 def test_where_the_scorecard_ranks_better_is_told(report: dict[str, Any]) -> None:
@@ -706,6 +718,61 @@ def test_a_chart_has_the_colours_and_fonts_of_the_page_and_ids_of_its_own() -> N
         assert all(known.startswith(name) for known in re.findall(r'\bid="([^"]*)"', drawn))
     assert "<i>" not in svg
     assert "&lt;i&gt;3: 1</title>" in svg
+
+
+def test_a_mark_beyond_the_axis_stands_at_its_end() -> None:
+    for share, place in [(0.0005, 0.01), (0.3, 0.3), (1.0, 1.0)]:
+        chart = lift_chart(SAMPLE["curves"], selected="logistic", capacity_share=share)
+        assert chart is not None
+        marks = [line for line in chart.figure.axes[0].lines if line.get_color() == theme()["soft"]]
+        assert [list(mark.get_xdata()) for mark in marks] == [[place, place]]
+
+
+def test_words_at_the_right_edge_stand_to_the_left() -> None:
+    chart = gains_chart(SAMPLE["curves"], selected="logistic", capacity_share=1.0, captured=1.0)
+    assert chart is not None
+    assert {text.get_ha() for text in chart.figure.axes[0].texts} == {"right"}
+
+
+def test_a_notebooks_style_does_not_change_the_report() -> None:
+    import matplotlib as mpl
+
+    plain = render_report(SAMPLE)
+    ours = {
+        "axes.grid": True,
+        "lines.marker": "x",
+        "font.family": "serif",
+        "savefig.bbox": "tight",
+        "axes.facecolor": "r",
+    }
+    with mpl.rc_context(ours):
+        assert render_report(SAMPLE) == plain
+        assert mpl.rcParams["lines.marker"] == "x"
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_of_any_script_and_number_of_lines_are_drawn() -> None:
+    start, end = pd.Timestamp("2025-01-01"), pd.Timestamp("2025-12-31")
+    names = ["保険\nのページ", "שלום", "tea 🎂", "tea\x00"]
+    at = pd.Series([pd.Timestamp("2025-02-01")])
+    svg = timeline_chart([(name, False, at) for name in names], start, end).svg("times", "Times", "Records.")
+    for name in ("保険 のページ", "שלום", "tea 🎂", ">tea<"):
+        assert name in svg
+    assert "Jan 2025" in timeline_chart([], start, end).svg("none", "None", "No records.")
+
+
+def test_ticks_that_read_the_same_are_told_once() -> None:
+    own = {"curve": {"share": [0, 0.1], "profit": [0, 0.008], "low": [0, 0.005], "high": [0, 0.01]}}
+    chart = profit_chart({"models": {"blend": own}, "prospects": 100}, selected="blend", beside="scorecard")
+    assert chart is not None
+    ticks = [label.get_text() for label in chart.figure.axes[0].get_yticklabels()]
+    assert len(ticks) == len(set(ticks)) > 1
+
+
+def test_the_colours_of_charts_can_be_told_apart_in_the_style_sheet() -> None:
+    own = {name: value for name, value in theme().items() if re.fullmatch(r"[mg]\d", name)}
+    assert len(own) == 11
+    assert len(set(own.values())) == len(own)
 
 
 def test_text_in_a_chart_is_no_formula() -> None:

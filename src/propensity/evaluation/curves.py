@@ -6,19 +6,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from propensity.evaluation.ranking import Floats, Places, Tally, as_labels, as_probabilities, as_scores, rank, rows_at
+from propensity.evaluation.ranking import Places, Tally, as_labels, as_probabilities, as_scores, rank, rows_at
 
 
 def ranked_tally(y: ArrayLike, score: ArrayLike) -> Tally:
     """Rank rows by score and count each once."""
     labels = as_labels(y)
     return Tally(rank(labels, as_scores(score, labels.size)), np.ones(labels.size))
-
-
-def totals_down_to(tally: Tally) -> tuple[Places, Floats]:
-    """Give rows and positives up to the end of each group of equal scores, (groups,) each."""
-    ranking = tally.ranking
-    return ranking.bounds[1:], tally.hits[ranking.positives_before[1:]]
 
 
 def share_grid(points: int) -> list[float]:
@@ -60,42 +54,6 @@ def gains_curve(y: ArrayLike, score: ArrayLike, points: int = 101) -> dict[str, 
     hits = tally.hits_at(k).expected
     lift = hits[1:] * tally.n / (k[1:] * tally.n_positive)
     return {"share": share, "capture": (hits / tally.n_positive).tolist(), "lift": [None, *lift.tolist()]}
-
-
-def precision_recall(y: ArrayLike, score: ArrayLike, points: int = 201) -> dict[str, list[float]]:
-    """Give precision against recall, thinned to the shortest list that reaches each of `points` recalls.
-
-    Parameters
-    ----------
-    y : array-like of shape (n,)
-        Labels, 0 or 1.
-    score : array-like of shape (n,)
-        Scores; higher means more likely.
-    points : int, default=201
-        Largest number of points.
-
-    Returns
-    -------
-    dict
-        ``recall``, ``precision`` (0 to 1) and ``score``, the lowest score taken. Empty without both classes.
-
-    Examples
-    --------
-    >>> precision_recall([1, 0, 0, 1], [0.9, 0.5, 0.2, 0.5])
-    {'recall': [0.5, 1.0], 'precision': [1.0, 0.666...], 'score': [0.9, 0.5]}
-    """
-    tally = ranked_tally(y, score)
-    if not tally.has_both_classes:
-        return {"recall": [], "precision": [], "score": []}
-    rows, hits = totals_down_to(tally)
-    wanted = np.linspace(0, tally.n_positive, points)[1:]
-    at = np.unique(np.searchsorted(hits, wanted - 1e-9))
-    lowest = np.asarray(score, dtype=np.float64)[tally.ranking.order[rows[at] - 1]]
-    return {
-        "recall": (hits[at] / tally.n_positive).tolist(),
-        "precision": (hits[at] / rows[at]).tolist(),
-        "score": lowest.tolist(),
-    }
 
 
 def calibration_table(y: ArrayLike, probability: ArrayLike, bins: int = 10) -> list[dict[str, Any]]:

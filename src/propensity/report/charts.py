@@ -18,12 +18,13 @@ from matplotlib.ticker import MaxNLocator
 from propensity.report import drawing
 from propensity.report.bars import model_slot
 from propensity.report.formatting import MINUS, has_interval, is_missing, model_name, money, percent, share, thousands
-from propensity.report.svg import inline_svg, titled
+from propensity.report.svg import inline_svg, plain_style, titled
 
 _LIFT_FROM = 0.01
 _PROFIT_TO = 0.1
 """Share of the prospects that the profit curve shows at least."""
 _ROW = 30
+_PYRAMID, _GAP = (320, 210), 3
 _NAME = 17
 """Letters of a name beside a chart."""
 _DASHES = {1: (0, (0.6, 2.3)), 2: (0, (4, 2.3))}
@@ -56,6 +57,7 @@ class Chart:
         return inline_svg(self.figure, name, title, description)
 
 
+@plain_style()
 def gains_chart(
     curves: Mapping[str, Any], *, selected: str | None, capacity_share: float | None, captured: float | None
 ) -> Chart | None:
@@ -103,10 +105,13 @@ def gains_chart(
             axes.plot(drawing.number(capacity_share), drawing.number(captured), "o", markersize=9, **style)[0],
             text,
         )
-        drawing.note(axes, (drawing.number(capacity_share), drawing.number(captured)), text, (9, -14), strong=True)
+        drawing.note(
+            axes, (drawing.number(capacity_share), drawing.number(captured)), text, (9, -14), strong=True, end=1.0
+        )
     return Chart(drawing.figure_of(axes), names)
 
 
+@plain_style()
 def lift_chart(curves: Mapping[str, Any], *, selected: str | None, capacity_share: float | None) -> Chart | None:
     """Draw the lift curves over the share of prospects contacted, on a logarithmic axis from 1% to 100%.
 
@@ -146,6 +151,7 @@ def lift_chart(curves: Mapping[str, Any], *, selected: str | None, capacity_shar
     return Chart(drawing.figure_of(axes), _curves(axes, points, selected), is_logarithmic=True)
 
 
+@plain_style()
 def profit_chart(profit: Mapping[str, Any], *, selected: str | None, beside: str) -> Chart | None:
     """Draw profit (money) over the share of prospects contacted (0 to 1), of the selected model and one beside it.
 
@@ -176,6 +182,7 @@ def profit_chart(profit: Mapping[str, Any], *, selected: str | None, beside: str
     rule = (profit["models"].get(selected) or {}).get("down_to") or {}
     capacity = (profit.get("capacity") or {}).get("share")
     depth = 0.0 if is_missing(rule.get("rank")) else drawing.number(rule["rank"]) / max(profit["prospects"] or 0, 1)
+    depth = min(depth, 1.0)
     end = min(1.0, max(_PROFIT_TO, 4 * depth, 0.0 if is_missing(capacity) else 4 * drawing.number(capacity)))
     points = {
         key: {name: [pair for pair in _pairs(own, key) if pair[0] <= end + 1e-9] for name, own in models.items()}
@@ -206,6 +213,7 @@ def profit_chart(profit: Mapping[str, Any], *, selected: str | None, beside: str
     return Chart(drawing.figure_of(axes), _curves(axes, points["profit"], selected))
 
 
+@plain_style()
 def calibration_chart(name: str, bins: Sequence[Mapping[str, Any]]) -> Chart | None:
     """Draw observed shares with their intervals over predicted probabilities.
 
@@ -246,11 +254,13 @@ def calibration_chart(name: str, bins: Sequence[Mapping[str, Any]]) -> Chart | N
             axes.plot([x, x], ends, color=colour, linewidth=3, alpha=0.42, solid_capstyle="round")
         fill, edge = (paper, colour) if hollow else (colour, paper)
         style: dict[str, Any] = {"color": fill, "markeredgecolor": edge, "markersize": 10}
+        style["markeredgewidth"] = 2 if hollow else 1.5
         dot = axes.plot(x, min(max(row["observed"], low), high), "o", **style)[0]
         titled(dot, f"predicted {percent(row['predicted'])}, observed {percent(row['observed'])}")
     return Chart(drawing.figure_of(axes), [name], is_logarithmic, any(hollows))
 
 
+@plain_style()
 def interval_chart(
     rows: Sequence[tuple[str, Any, Any]],
     *,
@@ -312,6 +322,7 @@ def interval_chart(
     return Chart(drawing.figure_of(axes), [name for name, _, _ in known])
 
 
+@plain_style()
 def pyramid_chart(tiers: Sequence[Mapping[str, Any]]) -> Chart:
     """Draw a pyramid of tiers from the top: the area of each is its share of the prospects.
 
@@ -324,24 +335,26 @@ def pyramid_chart(tiers: Sequence[Mapping[str, Any]]) -> Chart:
     --------
     >>> tiers = [{"tier": "key", "share": 0.25, "prospects": 1}, {"tier": "other", "share": 0.75, "prospects": 3}]
     >>> [patch.get_xy().max(axis=0).tolist() for patch in pyramid_chart(tiers).figure.axes[0].patches]
-    [[0.75, 0.5], [1.0, 1.0]]
+    [[240.0, 103.5], [320.0, 210.0]]
     """
-    figure = Figure(figsize=(320 / 72, 210 / 72), frameon=False)
-    axes = figure.add_axes((0, 0, 1, 1), frameon=False, xlim=(0, 1), ylim=(1, 0))
+    figure = Figure(figsize=(_PYRAMID[0] / 72, _PYRAMID[1] / 72), frameon=False)
+    axes = figure.add_axes((0, 0, 1, 1), frameon=False, xlim=(0, _PYRAMID[0]), ylim=(_PYRAMID[1], 0))
     axes.set_axis_off()
-    above = 0.0
+    # The part of a triangle above a height has the square of it as its share of the area; gaps come off the height.
+    space = _PYRAMID[1] - _GAP * (len(tiers) - 1)
+    above, middle = 0.0, _PYRAMID[0] / 2
     for i, tier in enumerate(tiers):
         below = min(above + float(tier["share"]), 1.0)
-        # The part of a triangle above a height has the square of it as its share of the area.
-        top, bottom = math.sqrt(above), math.sqrt(below)
-        corners = [(0.5 - y / 2, y) for y in (top, bottom)] + [(0.5 + y / 2, y) for y in (bottom, top)]
-        edge = {"facecolor": drawing.colour(f"g{min(i + 1, 4)}"), "edgecolor": drawing.colour("paper"), "linewidth": 3}
-        words = f"{tier['tier']}: {thousands(tier['prospects'])}"
-        titled(axes.add_patch(Polygon(corners, closed=True, **edge)), words)
+        top, bottom = (math.sqrt(part) * space + _GAP * i for part in (above, below))
+        upper, lower = (middle * (y - _GAP * i) / space for y in (top, bottom))
+        corners = [(middle - upper, top), (middle - lower, bottom), (middle + lower, bottom), (middle + upper, top)]
+        drawn = Polygon(corners, closed=True, facecolor=drawing.colour(f"g{min(i + 1, 4)}"), linewidth=0)
+        titled(axes.add_patch(drawn), f"{tier['tier']}: {thousands(tier['prospects'])}")
         above = below
     return Chart(figure, [])
 
 
+@plain_style()
 def timeline_chart(kinds: Sequence[tuple[str, bool, pd.Series]], start: pd.Timestamp, end: pd.Timestamp) -> Chart:
     """Draw records in their order in time, a row for each kind; squares are purchases.
 
@@ -360,7 +373,7 @@ def timeline_chart(kinds: Sequence[tuple[str, bool, pd.Series]], start: pd.Times
     """
     axes = drawing.new_axes(760, 30 + 22 * max(len(kinds), 1), "", left=170, right=8, top=19, bottom=0)
     months = pd.date_range(start.normalize(), end, freq="MS")
-    axes.set(xlim=(start.timestamp(), end.timestamp()), ylim=(len(kinds), 0))
+    axes.set(xlim=(start.timestamp(), end.timestamp()), ylim=(max(len(kinds), 1), 0))
     axes.set_xticks(
         [month.timestamp() for month in months],
         [f"{month:%b}" + (f" {month:%Y}" if month.month == 1 else "") for month in months],
@@ -373,6 +386,7 @@ def timeline_chart(kinds: Sequence[tuple[str, bool, pd.Series]], start: pd.Times
         style: dict[str, Any] = {
             "color": drawing.colour(slot),
             "markeredgecolor": drawing.colour("paper"),
+            "markeredgewidth": 1.5,
             "linewidth": 0,
         }
         axes.plot([at.timestamp() for at in times], [y + 0.5] * len(times), marker, markersize=9, **style)

@@ -26,14 +26,14 @@ class Timeline:
     """A year before the cutoff: the drawing, the number of records of each kind in it, and what is not in it."""
 
     chart: "Chart"
-    counts: dict[str, int]
+    counts: list[tuple[str, int]]
     earlier: int
     rarer: int
 
     @property
     def description(self) -> str:
         """What is drawn, in words."""
-        counted = " ".join(f"{kind}: {count}." for kind, count in self.counts.items())
+        counted = " ".join(f"{kind}: {count}." for kind, count in self.counts)
         return f"{counted} The latest records stand in the table below."
 
 
@@ -105,7 +105,7 @@ def draw_timeline(timeline: pd.DataFrame, as_of: str | None) -> Timeline:
     >>> rows = pd.DataFrame({"at": at, "role": "event", "what": "visit"})
     >>> drawn = draw_timeline(rows, "2025-06-01")
     >>> drawn.earlier, drawn.counts
-    (1, {'visit': 2})
+    (1, [('visit', 2)])
     """
     from propensity.report.charts import timeline_chart  # matplotlib is imported where it is needed
 
@@ -122,7 +122,7 @@ def draw_timeline(timeline: pd.DataFrame, as_of: str | None) -> Timeline:
     ]
     return Timeline(
         chart=timeline_chart(rows, start, end),
-        counts={name: len(at) for name, _, at in rows},
+        counts=[(name, len(at)) for name, _, at in rows],
         earlier=len(timeline) - len(shown),
         rarer=int(kinds.iloc[_KINDS:].sum()),
     )

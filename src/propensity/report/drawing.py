@@ -5,7 +5,7 @@ from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 
 from propensity.report.bars import model_slot
 from propensity.report.formatting import is_missing, share
@@ -31,20 +31,17 @@ def new_axes(
     axes = figure.add_axes(place, frameon=False)
     axes.set_axisbelow(True)
     axes.tick_params(length=0, pad=7, labelsize=12, labelcolor=colour("soft"))
-    for text, at, angle in (
-        (x_label, ((left + width - right) / 2 / width, 6 / height), 0),
-        (y_label, (12 / width, 0.5), 90),
-    ):
-        if text:
-            side = "bottom" if angle == 0 else "center"
-            figure.text(*at, text, ha="center", va=side, rotation=angle, fontsize=12, color=colour("soft"))
+    middle = place[0] + place[2] / 2, place[1] + place[3] / 2
+    label: dict[str, Any] = {"ha": "center", "fontsize": 12, "color": colour("soft"), "rotation_mode": "anchor"}
+    figure.text(middle[0], 6 / height, x_label, va="bottom", **label)
+    figure.text(12 / width, middle[1], y_label, va="center", rotation=90, **label)
     return axes
 
 
 def figure_of(axes: Axes) -> Figure:
     """The figure of some axes."""
     figure = axes.get_figure()
-    assert isinstance(figure, Figure)  # noqa: S101 - made by _axes
+    assert isinstance(figure, Figure)  # noqa: S101 - made by new_axes
     return figure
 
 
@@ -71,9 +68,12 @@ def span(
         values = (
             _log_ticks(low, high) if logarithmic else MaxNLocator(count, steps=[1, 2, 5, 10]).tick_values(low, high)
         )
-        axis.set_major_locator(FixedLocator([value for value in values if low - 1e-12 <= value <= high + 1e-12]))
+        inside = [round(float(value), 12) for value in values if low - 1e-12 <= value <= high + 1e-12]
+        told: dict[str, float] = {}
+        for value in inside:
+            told.setdefault(write(value), value)  # what reads the same is told once
         axis.set_minor_locator(NullLocator())
-        axis.set_major_formatter(FuncFormatter(lambda value, _, write=write: write(round(value, 12))))
+        axis.set_ticks(list(told.values()), list(told))
         if axis is axes.yaxis or write_y is None:
             axis.grid(visible=True, color=colour("rule"), linewidth=1)
 
@@ -88,7 +88,8 @@ def mark_capacity(axes: Axes, capacity_share: float | None) -> None:
     """Draw the contact capacity as a line with its words above it, where there is one."""
     if is_missing(capacity_share):
         return
-    at, (_, end) = number(capacity_share), axes.get_xlim()
+    start, end = axes.get_xlim()
+    at = min(max(number(capacity_share), start), end)
     axes.axvline(at, ymax=1.045, color=colour("soft"), linewidth=1, linestyle=(0, (4, 3)))
     note(axes, (at, axes.get_ylim()[1]), f"capacity {share(capacity_share)}", (5, 5), end=end)
 

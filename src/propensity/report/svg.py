@@ -2,12 +2,16 @@
 
 import io
 import re
+import warnings
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import resources
 from typing import TypeVar
 
 import matplotlib as mpl
+import matplotlib.style
 from markupsafe import Markup
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
@@ -18,6 +22,7 @@ _SVG, _XLINK = "http://www.w3.org/2000/svg", "http://www.w3.org/1999/xlink"
 _TITLE, _CLASS = "title:", "class:"
 _WIDE = 600
 """Units from which a drawing takes the width of the page."""
+_OF_CHARTS = re.compile(r"[mg]\d")
 _NUMBER = re.compile(r"-?\d+\.\d+")
 _NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _PLACED = ("d", "x", "y", "points", "transform", "width", "height")
@@ -31,8 +36,19 @@ def theme() -> dict[str, str]:
     return dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", style.split("}", 1)[0]))
 
 
+@contextmanager
+def plain_style() -> Iterator[None]:
+    """Matplotlib as it comes, whatever style a notebook has chosen: the same report everywhere.
+
+    That its own font lacks a sign is no matter: the page's fonts write the texts.
+    """
+    with mpl.style.context("default"), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
+        yield
+
+
 def titled(artist: Drawn, title: str) -> Drawn:
-    """Give a drawn thing words that a pointer shows and a screen reader says."""
+    """Give a drawn thing words that a pointer shows."""
     artist.set_gid(_TITLE + as_xml(title))
     return artist
 
@@ -44,14 +60,14 @@ def classed(artist: Drawn, names: str) -> Drawn:
 
 
 def as_xml(text: str) -> str:
-    r"""Text without the characters that XML has no place for.
+    r"""Text in one line, without the characters that XML has no place for.
 
     Examples
     --------
-    >>> as_xml("a\x00b <i>")
+    >>> as_xml("a\x00b\n<i>")
     'ab <i>'
     """
-    return _NOT_IN_XML.sub("", text)
+    return " ".join(_NOT_IN_XML.sub("", text).split())
 
 
 def inline_svg(figure: Figure, name: str, title: str, description: str) -> Markup:
@@ -83,7 +99,7 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> Marku
     written = io.BytesIO()
     for artist in figure.findobj():
         artist.set_clip_on(False)  # nothing lies beyond the axes
-    with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": name}):
+    with plain_style(), mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": f"chart {name}"}):
         figure.savefig(written, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
     drawn = ET.fromstring(written.getvalue())  # noqa: S314 - what matplotlib has just written
     width, height = (72 * size for size in figure.get_size_inches())
@@ -99,7 +115,9 @@ def inline_svg(figure: Figure, name: str, title: str, description: str) -> Marku
     for part, words in (("title", title), ("desc", description)):
         ET.SubElement(page, part, {"id": f"{name}-{'title' if part == 'title' else 'description'}"}).text = words
     page.extend(part for part in drawn if part.tag != f"{{{_SVG}}}metadata")
-    colours = {value: f"var(--{key})" for key, value in reversed(theme().items())}
+    # Where a model's colour is that of something else, too, it is the model's.
+    named = sorted(theme().items(), key=lambda pair: _OF_CHARTS.fullmatch(pair[0]) is not None)
+    colours = {value: f"var(--{key})" for key, value in named}
     for element in page.iter():
         _adapt(element, colours, name)
     return Markup(ET.tostring(page, encoding="unicode"))  # noqa: S704 - written by ElementTree, which escapes
@@ -111,6 +129,11 @@ def _adapt(element: ET.Element, colours: dict[str, str], name: str) -> None:
     for sheet in element.findall(f"{{{_SVG}}}style"):
         element.remove(sheet)
     known, attributes = element.get("id", ""), element.attrib
+    element.tail = None
+    if element.tag not in ("text", "title", "desc"):
+        element.text = None
+    if attributes.get("transform", "").startswith("rotate(-0 "):
+        del attributes["transform"]
     if element.tag == "g":
         attributes.pop("id", None)
         if known.startswith(_CLASS):
