@@ -1,8 +1,8 @@
 """Which target customers who have never bought this product will buy it next, how sure are we, and why?
 
 ``import propensity as pp`` gives `load_study`, `check`, `audit`, `classify`, `feature_catalogue`, `write_matrix`,
-`train`, `score`, `outcomes`, `explain`, `load_bundle`, `show_scorecard`, `explain_scorecard`, `fit_scorecard`,
-`scorecard_sql`, `shap_explanation` and `simulate`; each imports what it needs when it is first used.
+`train`, `score`, `outcomes`, `promote`, `explain`, `load_bundle`, `show_scorecard`, `explain_scorecard`,
+`fit_scorecard`, `scorecard_sql`, `shap_explanation` and `simulate`; each imports what it needs when it is first used.
 """
 
 import sys
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
         load_bundle,
         load_study,
         outcomes,
+        promote,
         score,
         scorecard_sql,
         shap_explanation,
@@ -44,6 +45,7 @@ __all__ = [
     "load_bundle",
     "load_study",
     "outcomes",
+    "promote",
     "score",
     "scorecard_sql",
     "shap_explanation",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         CustomerExplanation,
         MatrixResult,
         OutcomesResult,
+        PromotionResult,
         ScorecardLines,
         ScorecardTable,
         ScoreResult,
@@ -39,6 +40,7 @@ __all__ = [
     "load_bundle",
     "load_study",
     "outcomes",
+    "promote",
     "score",
     "scorecard_sql",
     "shap_explanation",
@@ -361,6 +363,33 @@ def outcomes(
         tracking_uri=tracking_uri,
         progress=progress,
     )
+
+
+def promote(
+    study: StudyLike, *, rollback: bool = False, tracking_uri: str | None = None, progress: "Progress" = _quiet
+) -> "PromotionResult":
+    """Let the registered challenger take the champion's place, if every rule of the study's `promotion` holds.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    rollback : bool
+        Make the champion of before the last promotion the champion again instead.
+    tracking_uri : str, optional
+        MLflow's store, in place of the study's.
+
+    Returns
+    -------
+    PromotionResult
+        ``is_promoted``, ``reason``, and ``rules``, ``metrics`` and ``comparisons`` as DataFrames.
+    """
+    from propensity import promoting
+
+    loaded = _study(study)
+    if rollback:
+        return promoting.rollback(loaded, tracking_uri=tracking_uri)
+    return promoting.promote(loaded, today=datetime.now(UTC), tracking_uri=tracking_uri, progress=progress)
 
 
 def explain(

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from propensity.errors import EnvironmentFailedError, InputError, PropensityError
+from propensity.errors import CheckFailedError, EnvironmentFailedError, InputError, PropensityError
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -361,6 +361,32 @@ def outcomes(
 
     show_outcomes(found)
     whole(f"Rows    {found.path}")
+
+
+@app.command()
+def promote(
+    study: StudyPath,
+    rollback: Annotated[bool, typer.Option(help="Make the earlier champion the champion again.")] = False,
+    tracking_uri: Tracking = None,
+    as_json: Json = False,
+) -> None:
+    """Let the challenger take the champion's place, if every rule holds; exit code 1 if not."""
+    from propensity import api
+
+    with _progress() as progress:
+        found = api.promote(study, rollback=rollback, tracking_uri=tracking_uri, progress=progress)
+    if as_json:
+        tables = {name: _records(getattr(found, name)) for name in ("rules", "metrics", "comparisons")}
+        _print_json({"study": found.study, "is_promoted": found.is_promoted, "reason": found.reason,
+                     "as_of": found.as_of, "versions": found.versions, **tables})  # fmt: skip
+    else:
+        from propensity.report.terminal import say, show_promotion
+
+        if len(found.rules):
+            show_promotion(found)
+        say(found.reason)
+    if not (found.is_promoted or rollback):
+        raise typer.Exit(CheckFailedError.exit_code)
 
 
 @app.command()

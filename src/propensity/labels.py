@@ -30,7 +30,7 @@ def require_mature(study: Study, cutoff: datetime, *, until: datetime | None, sp
     zone = study.zone
     end = format_instant(study.matures_at(cutoff), zone=zone)
     recorded = format_instant(until, zone=zone) if until else "nothing"
-    latest = f"a cutoff up to {_latest_mature(study, until)}" if until else "an earlier cutoff"
+    latest = f"a cutoff up to {latest_mature(study, until)}" if until else "an earlier cutoff"
     raise DataError(
         f"labels: the window of the {split} cutoff {format_instant(cutoff, zone=zone)} (with the reporting lag) ends "
         f"{end}, after the last record (the source is recorded up to {recorded}).\n"
@@ -38,7 +38,7 @@ def require_mature(study: Study, cutoff: datetime, *, until: datetime | None, sp
     )
 
 
-def _latest_mature(study: Study, until: datetime) -> date:
+def latest_mature(study: Study, until: datetime) -> date:
     """The latest day whose labels are known by `until`; tried day by day, for months differ in length."""
     day = until.astimezone(study.zone).date()
     while study.matures_at(to_instant(day, zone=study.zone)) > until:

@@ -205,7 +205,7 @@ def _trained(study: Study, model: str | None, *, runs: Path | None, uri: str | N
         try:
             where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=uri)
             bundle = load_bundle(where)
-            _require_fit(study, bundle, where)
+            require_fit(study, bundle, where)
         except BundleError:
             if model is not None:
                 raise
@@ -494,11 +494,11 @@ def fitting_bundle(study: Study, model: str | None, *, runs: Path | None, uri: s
     with TemporaryDirectory(prefix="propensity-") as temporary:
         where = find_bundle(study, model, into=Path(temporary), runs=runs, uri=uri)
         bundle = load_bundle(where)
-    _require_fit(study, bundle, where)
+    require_fit(study, bundle, where)
     return bundle
 
 
-def _require_fit(study: Study, bundle: Bundle, where: Path) -> None:
+def require_fit(study: Study, bundle: Bundle, where: Path) -> None:
     """Raise BundleError unless the bundle was trained with what the study means now."""
     if bundle.about.get("meaning") != meaning_fingerprint(study):
         raise BundleError(

@@ -158,6 +158,40 @@ class ScoreResult:
 
 
 @dataclass(frozen=True)
+class PromotionResult:
+    """What the gate decided.
+
+    Attributes
+    ----------
+    is_promoted : bool
+    reason : str
+        The decision in a sentence.
+    as_of : str or None
+        The cutoff of the prospects that both models were judged on; None for a rollback.
+    versions : dict
+        ``challenger`` and ``champion`` before the decision, and ``now``: the champion after it.
+    rules : DataFrame
+        ``name``, ``is_met`` and ``found``, a row a rule.
+    metrics : DataFrame
+        A row a model on those prospects.
+    comparisons : DataFrame
+        The challenger against champion and scorecard, with intervals.
+    """
+
+    study: str
+    is_promoted: bool
+    reason: str
+    as_of: str | None
+    versions: dict[str, str | None]
+    rules: pd.DataFrame
+    metrics: pd.DataFrame
+    comparisons: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"{self.study}: {self.reason}\n{self.rules.to_string(index=False)}"
+
+
+@dataclass(frozen=True)
 class OutcomesResult:
     """Earlier lists held against what has happened since.
 

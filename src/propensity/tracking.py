@@ -39,7 +39,7 @@ logger = logging.getLogger(__name__)
 REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy")
 """What loading a bundle needs beside this package; pinned to the versions that it was trained with."""
 
-CHALLENGER = "challenger"
+CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 _SQLITE = "sqlite:///"
 
 
@@ -181,6 +181,75 @@ def _log_trials(trials: Sequence[Mapping[str, Any]], experiment_id: str, *, pare
             params=[Param(name, str(value)) for name, value in trial["params"].items()],
         )
         client.set_terminated(run.info.run_id)
+
+
+def aliases(name: str, *, uri: str) -> dict[str, str]:
+    """The aliases of a registered model with their versions; empty where nothing is registered.
+
+    Raises
+    ------
+    EnvironmentFailedError
+        When the store cannot be reached.
+    """
+    with _store(absolute_uri(uri)):
+        client = mlflow.MlflowClient()
+        found = client.search_registered_models(filter_string=f"name = '{_quoted(name)}'")
+        return {alias: str(version) for model in found for alias, version in model.aliases.items()}
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def set_aliases(name: str, moved: Mapping[str, str | None], *, uri: str) -> None:
+    """Point aliases of a registered model at versions; those with None are taken away.
+
+    Raises
+    ------
+    EnvironmentFailedError
+        When the store cannot be reached or written.
+    """
+    uri = absolute_uri(uri)
+    with _store(uri), _alone(uri):
+        client = mlflow.MlflowClient()
+        for alias, version in moved.items():
+            if version is None:
+                client.delete_registered_model_alias(name, alias)
+            else:
+                client.set_registered_model_alias(name, alias, version)
+
+
+def log_decision(
+    kind: str,
+    *,
+    name: str,
+    versions: Mapping[str, str],
+    decision: str,
+    reason: str,
+    metrics: Mapping[str, float],
+    documents: Mapping[str, str],
+    uri: str,
+    experiment: str,
+) -> None:
+    """Log a decision of the gate as a run, with who and when (MLflow's own), and on the version that it is about.
+
+    Raises
+    ------
+    EnvironmentFailedError
+        When the store cannot be reached or written.
+    """
+    uri = absolute_uri(uri)
+    with _store(uri), _alone(uri):
+        client = mlflow.MlflowClient()
+        with mlflow.start_run(experiment_id=_experiment(experiment, uri), run_name=f"{kind}: {decision}"):
+            tags = {"study": name, "kind": kind, "decision": decision, **versions}
+            mlflow.set_tags({f"propensity.{key}": value for key, value in tags.items()})
+            mlflow.set_tag("mlflow.note.content", reason)
+            mlflow.log_metrics(dict(metrics))
+            for file, text in documents.items():
+                mlflow.log_text(text, file)
+        client.set_model_version_tag(name, versions[CHALLENGER], f"propensity.{kind}", decision)
+        client.update_model_version(name, versions[CHALLENGER], description=reason)
 
 
 def log_by_date(

@@ -18,6 +18,7 @@ from propensity.config.rules import (
     MatchSpec,
     OutcomeSpec,
     PointsSpec,
+    PromotionSpec,
     PyramidSpec,
     TargetSpec,
 )
@@ -39,6 +40,7 @@ __all__ = [
     "MatchSpec",
     "OutcomeSpec",
     "PointsSpec",
+    "PromotionSpec",
     "PurchasesSpec",
     "PyramidSpec",
     "RecordsSpec",

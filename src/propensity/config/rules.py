@@ -208,6 +208,32 @@ class ListSpec(Spec):
     rank_by: Literal["probability", "expected_profit"] = "probability"
 
 
+class PromotionSpec(Spec):
+    """When a challenger takes the champion's place.
+
+    `metric` is compared on the same prospects. By `allow`, the challenger must be clearly better (the interval of the
+    difference lies above 0) or not clearly worse: at the interval's lower end by no more than `margin` of the champion's
+    figure (of an AUC: of what it has above 0.5). Calibration slope and actual over expected buyers must be able to lie
+    within `calibration`. `max_drift` limits how far score and inputs have shifted since the challenger's last cutoff
+    (population stability index), `audit` asks for a leak audit, `min_buyers` for enough buyers to tell anything.
+    """
+
+    metric: Literal["lift_at_capacity", "lift_at_10pct", "average_precision", "roc_auc"] = "lift_at_capacity"
+    allow: Literal["better", "not_worse"] = "better"
+    margin: Share = 0.1
+    calibration: tuple[float, float] = (0.8, 1.25)
+    max_drift: float = Field(default=0.25, gt=0)
+    audit: bool = True
+    min_buyers: int = Field(default=30, ge=1)
+
+    @model_validator(mode="after")
+    def _is_a_range(self) -> Self:
+        low, high = self.calibration
+        if not 0 < low < 1 < high:
+            raise ValueError("'calibration' is a range around 1, such as [0.8, 1.25]")
+        return self
+
+
 class FixedScale(Spec):
     """A scale from `low`, which counts 0, to `high`, which counts 1; values beyond count as the nearer end."""
 

@@ -27,6 +27,7 @@ from propensity.config.rules import (
     ModelsSpec,
     OutcomeSpec,
     PointsSpec,
+    PromotionSpec,
     PyramidSpec,
     SingleIndicatorSpec,
     TargetSpec,
@@ -90,6 +91,7 @@ class Study(Spec):
     calibration: Calibration = CalibrationSpec()
     contact: ContactSpec = ContactSpec()
     points: PointsSpec = PointsSpec()
+    promotion: PromotionSpec = PromotionSpec()
     tracking: TrackingSpec = TrackingSpec()
     path: SkipJsonSchema[Path] = Field(default=Path("study.yaml"), exclude=True)
 

@@ -11,7 +11,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from propensity.results import AuditResult, CustomerExplanation, OutcomesResult
+from propensity.results import AuditResult, CustomerExplanation, OutcomesResult, PromotionResult
 
 _WIDTH = 100
 """Columns where the output goes to a file or a pipe, and nobody says how wide it is."""
@@ -217,6 +217,12 @@ def _figure_with(row: Mapping[Any, Any], name: str, low: str, high: str) -> str:
         return ""
     bounds = "" if pd.isna(row[low]) else f" ({row[low]:.2f} to {row[high]:.2f})"
     return f"{row[name]:.2f}{bounds}"
+
+
+def show_promotion(found: PromotionResult) -> None:
+    """Show the rules of the gate, and what was found."""
+    rules = found.rules.assign(holds=found.rules["is_met"].map({True: "yes", False: "no"}))
+    show_table(rules[["name", "holds", "found"]], title=f"{found.study}: the gate", fold=["found"])
 
 
 def show_audit(audit: AuditResult) -> None:
