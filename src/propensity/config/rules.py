@@ -212,9 +212,9 @@ class PromotionSpec(Spec):
     """When a challenger takes the champion's place.
 
     `metric` is compared on the same prospects. By `allow`, the challenger must be clearly better (the interval of the
-    difference lies above 0) or not clearly worse: at the interval's lower end by no more than `margin` of the champion's
-    figure (of an AUC: of what it has above 0.5). Calibration slope and actual over expected buyers must be able to lie
-    within `calibration`. `max_drift` limits how far score and inputs have shifted since the challenger's last cutoff
+    difference lies above 0) or not clearly worse: at the interval's lower end by no more than `margin` of what the
+    champion has (of an AUC: above 0.5). Calibration slope and actual over expected buyers must be able to lie within
+    `calibration`. `max_drift` limits how far score and inputs have shifted since the challenger's last cutoff
     (population stability index), `audit` asks for a leak audit, `min_buyers` for enough buyers to tell anything.
     """
 
