@@ -380,11 +380,11 @@ def promote(
         _print_json({"study": found.study, "is_promoted": found.is_promoted, "reason": found.reason,
                      "as_of": found.as_of, "versions": found.versions, **tables})  # fmt: skip
     else:
-        from propensity.report.terminal import say, show_promotion
+        from propensity.report.terminal import show_promotion, whole
 
         if len(found.rules):
             show_promotion(found)
-        say(found.reason)
+        whole(found.reason)
     if not (found.is_promoted or rollback):
         raise typer.Exit(CheckFailedError.exit_code)
 
