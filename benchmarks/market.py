@@ -4,7 +4,7 @@
 
 Simulates a market, trains the demo study on it, and prints for each model the share of the distance from an AUC of
 0.5 to the AUC of the true probability, both on the study's test rows; and how often the true probability lies in the
-90 % interval of the list. The calibration slope, and lift against the scorecard with its interval, stand beside.
+90 % interval of the list. The calibration slope, and lift against both scorecards with its interval, stand beside.
 """
 
 import argparse
@@ -16,7 +16,10 @@ from sklearn.metrics import roc_auc_score
 
 import propensity as pp
 from propensity.data.simulate import simulate
+from propensity.evaluation.bootstrap import cluster_bootstrap
+from propensity.evaluation.compare import compare
 
+CARDS = ("scorecard", "fitted_scorecard")
 ROOT = Path(__file__).resolve().parents[1]
 
 
@@ -50,9 +53,17 @@ def main() -> None:
     print(
         "calibration slope: " + ", ".join(f"{name} {slope:.3f}" for name, slope in on_test["calibration_slope"].items())
     )
-    if len(result.comparisons):
-        lifts = result.comparisons[result.comparisons["metric"] == "lift_at_10pct"]
-        print(lifts.drop(columns="split", errors="ignore").to_string(index=False))
+    models = list(result.metrics["model"].unique())
+    drawn = cluster_bootstrap(
+        test["label"].to_numpy(),
+        {model: test[model].to_numpy() for model in models},
+        test["customer_id"].to_numpy(),
+        capacity=0.1,
+        seed=study.seed,
+    )
+    rows = [row for card in CARDS if card in models for row in compare(drawn, baseline=card)]
+    lifts = pd.DataFrame([row for row in rows if row["metric"] == "lift_at_10pct" and row["model"] not in CARDS])
+    print(lifts.drop(columns="split", errors="ignore").to_string(index=False))
     listed = result.prospects.rename(columns={"as_of": "cutoff"}).merge(truth, on=["customer_id", "cutoff"])
     inside = listed["true_probability"].between(listed["probability_low"], listed["probability_high"])
     width = (listed["probability_high"] - listed["probability_low"]).mean()

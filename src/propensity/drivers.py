@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -74,27 +74,34 @@ def interactions_of(
         return None
 
 
-def since_last(
-    previous: Mapping[str, Any] | None, now: Sequence[Mapping[str, Any]], study: Study
-) -> dict[str, Any] | None:
-    """How importance has changed since the run before, the largest changes first.
+class Previous(NamedTuple):
+    """An earlier run that this one is held against: what it is, and what its report holds."""
+
+    what: str
+    report: Mapping[str, Any]
+
+
+def since_last(previous: Previous | None, now: Sequence[Mapping[str, Any]], study: Study) -> dict[str, Any] | None:
+    """How importance has changed since the champion, or the run before, the largest changes first.
 
     Parameters
     ----------
-    previous : mapping or None
-        What that run's report holds.
+    previous : Previous or None
     now : sequence of mapping
         ``importance`` of this run.
 
     Returns
     -------
     dict or None
-        ``run``, ``as_of`` and ``selected`` of the run before, and ``features``: ``feature``, ``description``,
+        ``what``, ``run``, ``as_of`` and ``selected`` of that run, and ``features``: ``feature``, ``description``,
         ``before`` and ``now`` (mean absolute points; 0: moves nothing), ``change``, and ``clear``: the 90 % intervals
         lie apart. None where there was no such run, it was of another study, or its points have another scale.
     """
+    if previous is None:
+        return None
     try:
-        return None if previous is None else _changes(previous, now, study)
+        changes = _changes(previous.report, now, study)
+        return changes and {"what": previous.what, **changes}
     except (KeyError, TypeError):  # a report of another version is no reason to lose a training
         return None
 

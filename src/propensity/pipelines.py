@@ -25,6 +25,7 @@ from propensity.config import DataSpec, Study, meaning_fingerprint, resolve_path
 from propensity.data.connect import Alter
 from propensity.data.snapshot import SnapshotRows
 from propensity.data.tables import Tables, open_tables
+from propensity.drivers import Previous
 from propensity.errors import BundleError, ConfigError, DataError, EnvironmentFailedError, InputError
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
@@ -273,8 +274,7 @@ def train(
     uri = tracking_uri or study.tracking.uri
     with whole_folder(root / run_id) as work:
         material = _gather(study, always=named_features(study, scorecard), now=now, progress=progress)
-        if track:
-            _reach_store(study, uri)
+        previous = (_champion(study, uri) if track else None) or _last_report(root)
         trials = _kept_trials(study, root)
         progress("judging each feature by itself")
         leaks = audit_single(study, material.samples).for_report()
@@ -287,7 +287,7 @@ def train(
             run_id=run_id,
             now=now,
             started=started,
-            previous=_last_report(root),
+            previous=previous,
             leaks=leaks,
         )
         if track:
@@ -306,13 +306,29 @@ def _learnt_until(study: Study) -> str | None:
     return max(ends).astimezone(UTC).isoformat()
 
 
-def _last_report(root: Path) -> dict[str, Any] | None:
-    """What the report of the latest run holds; None where there is none that this version reads."""
+def _champion(study: Study, uri: str) -> Previous | None:
+    """The champion's run, if any; a store that cannot be reached is told here, before the training."""
+    from propensity.tracking import champion_text, reach  # importing mlflow takes seconds
+
+    reach(uri=uri, experiment=study.tracking.experiment or study.study)
+    return _previous("the champion", champion_text(study.study, "report.json", uri=uri))
+
+
+def _last_report(root: Path) -> Previous | None:
+    """The latest run in the folder, if there is one."""
     try:
-        found = json.loads((root / "latest" / "report.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        return _previous("the run before", (root / "latest" / "report.json").read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError):
         return None
-    return found if isinstance(found, dict) else None
+
+
+def _previous(what: str, text: str | None) -> Previous | None:
+    """An earlier run by its report's text; None where this version cannot read it."""
+    try:
+        found = json.loads(text or "")
+    except ValueError:
+        return None
+    return Previous(what, found) if isinstance(found, dict) else None
 
 
 def _gather(study: Study, *, always: list[str], now: datetime, progress: Progress) -> Material:
@@ -329,13 +345,6 @@ def _gather(study: Study, *, always: list[str], now: datetime, progress: Progres
         frame, steps = scoring_frame(tables, study, samples.plan, as_of)
         kinds, digest = _event_kinds(tables), tables.fingerprint()
         return Material(samples, frame, steps, as_of=as_of, kinds=kinds, digest=digest)
-
-
-def _reach_store(study: Study, uri: str) -> None:
-    """Fail before the training, not after it, when MLflow's store cannot be reached."""
-    from propensity.tracking import reach  # importing mlflow takes seconds
-
-    reach(uri=uri, experiment=study.tracking.experiment or study.study)
 
 
 def named_features(study: Study, scorecard: Scorecard | None) -> list[str]:

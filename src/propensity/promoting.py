@@ -117,10 +117,10 @@ def rollback(study: Study, *, tracking_uri: str | None = None) -> PromotionResul
     known = aliases(study.study, uri=uri)
     if PREVIOUS not in known or CHAMPION not in known:
         raise CheckFailedError(f"promote --rollback: {study.study} has no earlier champion to go back to.")
-    versions = {CHALLENGER: known[CHAMPION], CHAMPION: known[CHAMPION]}
+    versions = {name: known[name] for name in (CHALLENGER, CHAMPION) if name in known}
     reason = f"Rolled back: version {known[PREVIOUS]} is the champion again, in place of version {known[CHAMPION]}."
     set_aliases(study.study, {CHAMPION: known[PREVIOUS], PREVIOUS: None}, uri=uri)
-    _log(study, "rolled back", reason, versions, metrics={}, documents={}, uri=uri)
+    _log(study, "rolled back", reason, versions, about=known[CHAMPION], metrics={}, documents={}, uri=uri)
     return PromotionResult(
         study=study.study,
         is_promoted=False,
@@ -203,6 +203,7 @@ def _carried_out(
         "promoted" if decision.is_promoted else "refused",
         reason,
         versions,
+        about=versions[CHALLENGER],
         metrics={
             f"{name}_{metric}": float(value)
             for name, figures in decision.figures.items()
@@ -235,6 +236,7 @@ def _log(
     reason: str,
     versions: dict[str, str],
     *,
+    about: str,
     metrics: dict[str, float],
     documents: dict[str, str],
     uri: str,
@@ -244,6 +246,7 @@ def _log(
     log_decision(
         "promotion",
         name=study.study,
+        about=about,
         versions=versions,
         decision=decision,
         reason=reason,

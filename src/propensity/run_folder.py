@@ -12,6 +12,7 @@ import pandas as pd
 from propensity.bundle import save_bundle
 from propensity.cohort import FunnelStep
 from propensity.config import Study, fingerprint
+from propensity.drivers import Previous
 from propensity.explain.figures import avatar_figures
 from propensity.features.matrix import Frame
 from propensity.files import to_json, write_list
@@ -60,7 +61,7 @@ def write_run(
     run_id: str,
     now: datetime,
     started: float,
-    previous: Mapping[str, Any] | None,
+    previous: Previous | None,
     leaks: Mapping[str, Any],
 ) -> dict[str, Any]:
     """Write everything that a run leaves behind into the folder `work`, and return its tables.

@@ -12,7 +12,7 @@ import pandas as pd
 
 from propensity.bundle import Bundle
 from propensity.config import Study
-from propensity.drivers import global_picture, since_last
+from propensity.drivers import Previous, global_picture, since_last
 from propensity.evaluation.curves import calibration_table, gains_curve
 from propensity.evaluation.ranking import rows_at
 from propensity.explain.reasons import scorecard_reasons
@@ -129,7 +129,7 @@ def build_report(
     list_funnel: Mapping[str, Any],
     qualification: Sequence[Mapping[str, Any]],
     marketing: Mapping[str, Any],
-    previous: Mapping[str, Any] | None,
+    previous: Previous | None,
 ) -> tuple[dict[str, Any], dict[str, bytes]]:
     """Everything that the report shows, and SHAP's plots as files of their own.
 
@@ -143,8 +143,8 @@ def build_report(
         How many prospects pass each question, and how they turned out; empty where the study asks none.
     marketing : mapping
         From `propensity.marketing.marketing_tables`.
-    previous : mapping or None
-        What the report of the run before holds.
+    previous : Previous or None
+        The run that this one is held against.
     """
     evaluation, bundle = training.evaluation, training.bundle
     drivers, figures = global_picture(bundle, X, seed=study.seed)

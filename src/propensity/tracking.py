@@ -125,9 +125,8 @@ def reach(*, uri: str, experiment: str) -> None:
     EnvironmentFailedError
         When the store cannot be reached or written.
     """
-    uri = absolute_uri(uri)
-    with _store(uri), _alone(uri):
-        _experiment(experiment, uri)
+    with _written(uri, experiment):
+        pass
 
 
 def track(record: RunRecord, *, uri: str, experiment: str, registered_name: str) -> Tracked:
@@ -138,34 +137,34 @@ def track(record: RunRecord, *, uri: str, experiment: str, registered_name: str)
     EnvironmentFailedError
         When the store cannot be reached or written.
     """
-    uri = absolute_uri(uri)
-    with _store(uri), _alone(uri):
-        experiment_id = _experiment(experiment, uri)
-        with mlflow.start_run(experiment_id=experiment_id, run_name=record.name) as run:
-            mlflow.set_tags(dict(record.tags))
-            mlflow.log_params({key: str(value)[:6000] for key, value in record.params.items()})
-            mlflow.log_input(_dataset(record), context="training")
-            mlflow.log_metrics(_flat(record.metrics[record.selected]))
-            for name, splits in record.metrics.items():
-                with mlflow.start_run(run_name=name, nested=True, experiment_id=experiment_id):
-                    mlflow.set_tag("propensity.model", name)
-                    mlflow.log_metrics(_flat(splits))
-            _log_trials(record.trials, experiment_id, parent=run.info.run_id)
-            for path in sorted(record.folder.iterdir()):
-                if path.is_file():
-                    mlflow.log_artifact(str(path))
-                elif path.name != "bundle":
-                    mlflow.log_artifacts(str(path), artifact_path=path.name)
-            model = _log_model(record, registered_name)
-            version = str(model.registered_model_version)
-            mlflow.MlflowClient().set_registered_model_alias(registered_name, CHALLENGER, version)
-            return Tracked(
-                uri=uri,
-                experiment_id=experiment_id,
-                run_id=run.info.run_id,
-                model_uri=model.model_uri,
-                model_version=version,
-            )
+    with (
+        _written(uri, experiment) as experiment_id,
+        mlflow.start_run(experiment_id=experiment_id, run_name=record.name) as run,
+    ):
+        mlflow.set_tags(dict(record.tags))
+        mlflow.log_params({key: str(value)[:6000] for key, value in record.params.items()})
+        mlflow.log_input(_dataset(record), context="training")
+        mlflow.log_metrics(_flat(record.metrics[record.selected]))
+        for name, splits in record.metrics.items():
+            with mlflow.start_run(run_name=name, nested=True, experiment_id=experiment_id):
+                mlflow.set_tag("propensity.model", name)
+                mlflow.log_metrics(_flat(splits))
+        _log_trials(record.trials, experiment_id, parent=run.info.run_id)
+        for path in sorted(record.folder.iterdir()):
+            if path.is_file():
+                mlflow.log_artifact(str(path))
+            elif path.name != "bundle":
+                mlflow.log_artifacts(str(path), artifact_path=path.name)
+        model = _log_model(record, registered_name)
+        version = str(model.registered_model_version)
+        mlflow.MlflowClient().set_registered_model_alias(registered_name, CHALLENGER, version)
+        return Tracked(
+            uri=absolute_uri(uri),
+            experiment_id=experiment_id,
+            run_id=run.info.run_id,
+            model_uri=model.model_uri,
+            model_version=version,
+        )
 
 
 def _log_trials(trials: Sequence[Mapping[str, Any]], experiment_id: str, *, parent: str) -> None:
@@ -197,6 +196,26 @@ def aliases(name: str, *, uri: str) -> dict[str, str]:
         return {alias: str(version) for model in found for alias, version in model.aliases.items()}
 
 
+def champion_text(name: str, file: str, *, uri: str) -> str | None:
+    """A text file of the run that the champion is of; None where there is no champion, or its run has no such file.
+
+    Raises
+    ------
+    EnvironmentFailedError
+        When the store cannot be reached.
+    """
+    version = aliases(name, uri=uri).get(CHAMPION)
+    if version is None:
+        return None
+    with _store(absolute_uri(uri)):
+        run = mlflow.MlflowClient().get_model_version(name, version).run_id
+        try:
+            return str(mlflow.artifacts.load_text(f"runs:/{run}/{file}"))
+        except (mlflow.MlflowException, OSError, UnicodeDecodeError) as error:
+            logger.warning("tracking: %s of the champion (version %s) cannot be read: %s", file, version, error)
+            return None
+
+
 def _quoted(text: str) -> str:
     return text.replace("'", "''")
 
@@ -223,6 +242,7 @@ def log_decision(
     kind: str,
     *,
     name: str,
+    about: str,
     versions: Mapping[str, str],
     decision: str,
     reason: str,
@@ -231,25 +251,24 @@ def log_decision(
     uri: str,
     experiment: str,
 ) -> None:
-    """Log a decision of the gate as a run, with who and when (MLflow's own), and on the version that it is about.
+    """Log a decision of the gate as a run, with who and when (MLflow's own), and on the version that it is `about`.
 
     Raises
     ------
     EnvironmentFailedError
         When the store cannot be reached or written.
     """
-    uri = absolute_uri(uri)
-    with _store(uri), _alone(uri):
+    with _written(uri, experiment) as experiment_id:
         client = mlflow.MlflowClient()
-        with mlflow.start_run(experiment_id=_experiment(experiment, uri), run_name=f"{kind}: {decision}"):
+        with mlflow.start_run(experiment_id=experiment_id, run_name=f"{kind}: {decision}"):
             tags = {"study": name, "kind": kind, "decision": decision, **versions}
             mlflow.set_tags({f"propensity.{key}": value for key, value in tags.items()})
             mlflow.set_tag("mlflow.note.content", reason)
             mlflow.log_metrics(dict(metrics))
             for file, text in documents.items():
                 mlflow.log_text(text, file)
-        client.set_model_version_tag(name, versions[CHALLENGER], f"propensity.{kind}", decision)
-        client.update_model_version(name, versions[CHALLENGER], description=reason)
+        client.set_model_version_tag(name, about, f"propensity.{kind}", decision)
+        client.update_model_version(name, about, description=reason)
 
 
 def log_by_date(
@@ -269,15 +288,23 @@ def log_by_date(
     EnvironmentFailedError
         When the store cannot be reached or written.
     """
+    with (
+        _written(uri, experiment) as experiment_id,
+        mlflow.start_run(experiment_id=experiment_id, run_name=f"{kind} {until}"),
+    ):
+        mlflow.set_tags({"propensity.study": study, "propensity.kind": kind, "propensity.until": str(until)})
+        for when, values in figures.items():
+            mlflow.log_metrics(dict(values), step=date.fromisoformat(when[:10]).toordinal())
+        for name, text in documents.items():
+            mlflow.log_text(text, name)
+
+
+@contextmanager
+def _written(uri: str, experiment: str) -> Iterator[str]:
+    """Open a store for writing; gives the id of the experiment, made where it is missing."""
     uri = absolute_uri(uri)
     with _store(uri), _alone(uri):
-        experiment_id = _experiment(experiment, uri)
-        with mlflow.start_run(experiment_id=experiment_id, run_name=f"{kind} {until}"):
-            mlflow.set_tags({"propensity.study": study, "propensity.kind": kind, "propensity.until": str(until)})
-            for when, values in figures.items():
-                mlflow.log_metrics(dict(values), step=date.fromisoformat(when[:10]).toordinal())
-            for name, text in documents.items():
-                mlflow.log_text(text, name)
+        yield _experiment(experiment, uri)
 
 
 @contextmanager

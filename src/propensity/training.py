@@ -108,6 +108,60 @@ class Training:
     warnings: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Judged:
+    """The study's procedure held against test as it would have been used then, before anything is deployed.
+
+    Attributes
+    ----------
+    learnt : Learnt
+        What folds and validation chose.
+    priors : dict
+        Model → correction of its base rate.
+    refitted : dict
+        Model → its refit on all that had matured by test; empty where there is no order in time.
+    test : Frame
+        The rows that were judged.
+    predicted : dict
+        Model → what it says of them.
+    """
+
+    recipe: Recipe
+    learnt: Learnt
+    priors: dict[str, Prior]
+    refitted: dict[str, Refit]
+    test: Frame
+    predicted: dict[str, Scored]
+    evaluation: Evaluation
+
+
+def judge_study(
+    study: Study,
+    samples: Samples,
+    *,
+    scorecard: Scorecard | None,
+    trials: "BaseStorage | None" = None,
+    progress: Progress = logger.info,
+) -> Judged:
+    """Choose and fit the models of a study, and judge them on test; parameters as for `train_study`."""
+    recipe = Recipe(study=study, plan=samples.plan, scorecard=scorecard, trials=trials)
+    learnt = learn(recipe, samples.train, samples.validation, progress=progress)
+    priors = choose_priors(recipe, learnt, samples, progress=progress)
+    refitted: dict[str, Refit] = {}
+    if samples.test is None:
+        test, predicted = samples.train, _outer_predictions(recipe, samples, progress=progress)
+    elif samples.validation is None:
+        test, predicted = samples.test, {name: learnt.score(name, samples.test.X) for name in recipe.names}
+    else:
+        test = samples.test
+        before = [samples.train, samples.validation]
+        refitted = refit(recipe, recipe.names, learnt, before, progress=progress)
+        predicted = {name: refitted[name].score(test.X, prior=priors[name]) for name in recipe.names}
+    progress("evaluating on test")
+    evaluation = evaluate(recipe, learnt, test, predicted)
+    return Judged(recipe, learnt, priors, refitted, test, predicted, evaluation)
+
+
 def train_study(
     study: Study,
     samples: Samples,
@@ -142,21 +196,9 @@ def train_study(
     Training
     """
     choice = learn_choice(study, samples.plan, samples.train)
-    recipe = Recipe(study=study, plan=samples.plan, scorecard=scorecard, trials=trials)
-    learnt = learn(recipe, samples.train, samples.validation, progress=progress)
-    priors = choose_priors(recipe, learnt, samples, progress=progress)
-    refitted: dict[str, Refit] = {}
-    if samples.test is None:
-        test, predicted = samples.train, _outer_predictions(recipe, samples, progress=progress)
-    elif samples.validation is None:
-        test, predicted = samples.test, {name: learnt.score(name, samples.test.X) for name in recipe.names}
-    else:
-        test = samples.test
-        before = [samples.train, samples.validation]
-        refitted = refit(recipe, recipe.names, learnt, before, progress=progress)
-        predicted = {name: refitted[name].score(test.X, prior=priors[name]) for name in recipe.names}
-    progress("evaluating on test")
-    evaluation = evaluate(recipe, learnt, test, predicted)
+    judged = judge_study(study, samples, scorecard=scorecard, trials=trials, progress=progress)
+    recipe, learnt, evaluation = judged.recipe, judged.learnt, judged.evaluation
+    test, predicted, refitted = judged.test, judged.predicted, judged.refitted
     known = [frame for frame in (samples.train, samples.validation) if frame is not None]
     amount = learn_amount(study, samples.plan, choice, known)
     profit = judge_profit(study, test, predicted, amount=amount, choice=choice, selected=evaluation.selected)
@@ -170,7 +212,7 @@ def train_study(
     # LightGBM beside it tells how far another model may be from the truth.
     beside = [other for other in recipe.names if other in (name, "lightgbm")]
     deployed = refit(recipe, beside, learnt, matured, progress=progress)[name]
-    calibrator, prior = learnt.chosen[name], deployed.prior(priors[name])
+    calibrator, prior = learnt.chosen[name], deployed.prior(judged.priors[name])
     calibration = {"method": calibrator.method, "reason": calibrator.reason, "compared": calibrator.compared}
     bundle = deployed.bundle(
         samples.plan,

@@ -215,7 +215,7 @@ def judge_profit(
     baseline = "scorecard" if "scorecard" in predicted and len(predicted) > 1 else None
     facts = campaign_profit(
         test.labels,
-        _brought(contact, test, expected),
+        brought(contact, test, expected),
         plans,
         test.groups,
         cost=float(contact.cost or 0.0),
@@ -238,7 +238,7 @@ def judge_profit(
     }
 
 
-def _brought(contact: ContactSpec, test: Frame, expected: Floats | None) -> Floats:
+def brought(contact: ContactSpec, test: Frame, expected: Floats | None) -> Floats:
     """What a purchase of each test row brought, before the cost of contact."""
     if expected is None:
         return np.full(len(test), _fixed_value(contact))

@@ -1,5 +1,6 @@
 """`propensity promote`: from challenger to champion and back, on MLflow's registry."""
 
+import json
 import re
 import shutil
 
@@ -91,13 +92,23 @@ def test_from_challenger_to_champion_and_back(propensity, trained, registry, tmp
     assert aliases(client) == {"challenger": version, "champion": 1}
     assert listed("again.parquet") == first
 
+    # a model trained beside a champion says what has changed since that one, whichever run came last
+    beside = propensity("train", trained.study, "--tracking-uri", uri, "--out", tmp_path / "runs")
+    assert beside.code == 0, beside.err
+    report = json.loads((tmp_path / "runs" / "latest" / "report.json").read_text(encoding="utf-8"))
+    assert report["since_last"]["what"] == "the champion"
+    assert report["since_last"]["run"] == trained.read("report.json")["run"]["id"]
+    assert aliases(client) == {"challenger": version + 1, "champion": 1}
+    answer = promote("--json")
+    assert answer.json["versions"] == {"challenger": str(version + 1), "champion": "1", "now": str(version + 1)}
+
     runs = client.search_runs(
         [client.get_experiment_by_name("demo").experiment_id], "tags.`propensity.kind` = 'promotion'"
     )
     decisions = [run.data.tags["propensity.decision"] for run in reversed(runs)]
-    assert decisions == ["refused", "promoted", "refused", "promoted", "rolled back"]
+    assert decisions == ["refused", "promoted", "refused", "promoted", "rolled back", "promoted"]
     assert all(run.data.tags["mlflow.user"] for run in runs)
-    assert runs[1].data.metrics["challenger_roc_auc"] == runs[1].data.metrics["champion_roc_auc"]
+    assert runs[2].data.metrics["challenger_roc_auc"] == runs[2].data.metrics["champion_roc_auc"]
 
 
 def test_what_cannot_be_judged_is_said(propensity, trained, tmp_path):

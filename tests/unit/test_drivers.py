@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from propensity.config import PointsSpec
-from propensity.drivers import interactions_of, since_last
+from propensity.drivers import Previous, interactions_of, since_last
 from propensity.explain.importance import importance_by
 from propensity.explain.interactions import strongest_pairs
 from propensity.models.base import UnsupportedTreesError
@@ -82,9 +82,10 @@ def test_changes_are_told_with_what_is_clear() -> None:
         drives("new", 1.0, 0.0, 2.0),
         drives("c", 2, None, None),
     ]
-    found = since_last(previous, now, study)
+    found = since_last(Previous("the champion", previous), now, study)
     assert found is not None
-    assert (found["run"], found["as_of"], found["selected"]) == ("r1", "2025-08-01", "blend")
+    assert (found["what"], found["run"]) == ("the champion", "r1")
+    assert (found["as_of"], found["selected"]) == ("2025-08-01", "blend")
     told = {row["feature"]: (row["before"], row["now"], row["clear"]) for row in found["features"]}
     assert told == {
         "a": (9.0, 3.0, True),
@@ -114,8 +115,8 @@ def test_a_report_of_another_study_or_version_is_not_compared_with(odd: dict[str
     run = {"id": "r1", "as_of": None, "selected": "blend"}
     previous = {"study": {"name": "tea"}, "points": PointsSpec().model_dump(), "run": run, "importance": []}
     now = [drives("a", 9.0, 8.0, 10.0)]
-    assert since_last(previous, now, study) is not None
-    assert since_last({**previous, **odd}, now, study) is None
+    assert since_last(Previous("", previous), now, study) is not None
+    assert since_last(Previous("", {**previous, **odd}), now, study) is None
 
 
 def test_pairs_are_of_rows_from_all_over_the_list_and_no_run_is_lost_for_them() -> None:

@@ -820,8 +820,10 @@ def test_parts_pairs_and_changes_of_what_drives_the_model_are_shown(report: dict
     ]
     change = {"feature": "age", "description": "age", "before": 9.0, "now": 3.0, "change": -6.0, "clear": True}
     small = {**change, "description": "region", "change": 1.0, "before": 2.0, "clear": False}
-    report["since_last"] = {"run": "r0", "as_of": "2025-08-01", "selected": "blend", "features": [change, small]}
+    last = {"what": "the champion", "run": "r0", "as_of": "2025-08-01", "selected": "blend"}
+    report["since_last"] = {**last, "features": [change, small]}
     page = page_of(report)
+    assert "What has changed since the champion" in page.text
     assert "<b>others" in page.text
     assert row_of(page, "age <i>", "4.0", "1.0")
     assert row_of(page, "visits", "age", "3.21", "−1.50")

@@ -42,6 +42,34 @@ def rows_at(share: float, n: int) -> int:
     return min(n, math.ceil(share * n - _ROUNDING))
 
 
+def taken(score: ArrayLike, k: int) -> Floats:
+    """Give how far each row is among the best k: 1, 0, or for those tied at the boundary the chance of it.
+
+    Parameters
+    ----------
+    score : array-like of shape (n,)
+        Finite scores; higher means more likely.
+    k : int
+        Rows taken, 0 to n.
+
+    Returns
+    -------
+    ndarray of shape (n,)
+        Shares from 0 to 1; their sum is k.
+
+    Examples
+    --------
+    >>> taken([0.9, 0.2, 0.2, 0.1], 2)
+    array([1. , 0.5, 0.5, 0. ])
+    """
+    scores = as_scores(score, np.size(score))
+    if k == 0:
+        return np.zeros(scores.size)
+    boundary = np.partition(scores, scores.size - k)[scores.size - k]
+    above, at = scores > boundary, scores == boundary
+    return above + at * ((k - above.sum()) / at.sum())
+
+
 def as_labels(y: ArrayLike) -> Floats:
     """Give labels as an (n,) float64 array of 0 and 1; anything else is a ValueError."""
     labels = np.asarray(y, dtype=np.float64)
