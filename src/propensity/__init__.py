@@ -1,8 +1,9 @@
 """Which target customers who have never bought this product will buy it next, how sure are we, and why?
 
 ``import propensity as pp`` gives `load_study`, `check`, `audit`, `classify`, `feature_catalogue`, `write_matrix`,
-`train`, `score`, `outcomes`, `promote`, `explain`, `load_bundle`, `show_scorecard`, `explain_scorecard`,
-`fit_scorecard`, `scorecard_sql`, `shap_explanation` and `simulate`; each imports what it needs when it is first used.
+`train`, `score`, `outcomes`, `backtest`, `monitor`, `promote`, `explain`, `load_bundle`, `show_scorecard`,
+`explain_scorecard`, `fit_scorecard`, `scorecard_sql`, `shap_explanation` and `simulate`; each imports what it needs
+when it is first used.
 """
 
 import sys
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from propensity.api import (
         audit,
+        backtest,
         check,
         classify,
         explain,
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
         fit_scorecard,
         load_bundle,
         load_study,
+        monitor,
         outcomes,
         promote,
         score,
@@ -36,6 +39,7 @@ __version__ = "0.1.0"
 __all__ = [
     "__version__",
     "audit",
+    "backtest",
     "check",
     "classify",
     "explain",
@@ -44,6 +48,7 @@ __all__ = [
     "fit_scorecard",
     "load_bundle",
     "load_study",
+    "monitor",
     "outcomes",
     "promote",
     "score",
@@ -59,7 +64,8 @@ __all__ = [
 class _Package(ModuleType):
     """The package: its functions are looked up when they are first used.
 
-    `audit` and `explain` are functions here and rooms of the code as well: importing a room does not hide its function.
+    `audit`, `backtest` and `explain` are functions here and rooms of the code as well: importing a room does not hide
+    its function.
     """
 
     def __getattr__(self, name: str) -> Any:

@@ -16,10 +16,12 @@ if TYPE_CHECKING:
     from propensity.pipelines import Progress
     from propensity.results import (
         AuditResult,
+        BacktestResult,
         CheckResult,
         Classification,
         CustomerExplanation,
         MatrixResult,
+        MonitoringResult,
         OutcomesResult,
         PromotionResult,
         ScorecardLines,
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "audit",
+    "backtest",
     "check",
     "classify",
     "explain",
@@ -39,6 +42,7 @@ __all__ = [
     "fit_scorecard",
     "load_bundle",
     "load_study",
+    "monitor",
     "outcomes",
     "promote",
     "score",
@@ -432,6 +436,108 @@ def explain(
         runs=Path(runs) if runs is not None else None,
         tracking_uri=tracking_uri,
         today=datetime.now(UTC),
+        progress=progress,
+    )
+
+
+def backtest(
+    study: StudyLike,
+    *,
+    steps: int = 12,
+    every: str | None = None,
+    workers: int | None = None,
+    out: str | Path | None = None,
+    track: bool = True,
+    tracking_uri: str | None = None,
+    progress: "Progress" = _quiet,
+) -> "BacktestResult":
+    """Walk a study through its past as if live: learn what was known, rank, wait the horizon, count.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    steps : int
+        How many, from 1; the last is the latest whose outcome is known.
+    every : str, optional
+        From step to step, such as ``30d``; default that of the train cutoffs, or else the horizon.
+    workers : int, optional
+        Steps at a time; default one for each core.
+    out : str or Path, optional
+        Where results go, and steps are kept: a backtest that was cut off goes on. Default ``runs/<study>/backtest``.
+    track, tracking_uri
+        As in `train`.
+    progress : callable
+        Told what is being done.
+
+    Returns
+    -------
+    BacktestResult
+        ``steps``, ``chosen``, ``left_out`` and ``totals`` as DataFrames.
+    """
+    from propensity import backtesting
+    from propensity.errors import InputError
+    from propensity.temporal import Duration
+
+    try:
+        step = None if every is None else Duration.parse(every)
+    except ValueError as error:
+        raise InputError(f"--every: {error}.") from None
+    if step is not None and step.count == 0:
+        raise InputError("--every: a step is longer than nothing. Write one such as 30d.")
+    return backtesting.backtest(
+        _study(study),
+        steps=steps,
+        every=step,
+        workers=workers,
+        out=_path(out),
+        today=datetime.now(UTC),
+        track=track,
+        tracking_uri=tracking_uri,
+        progress=progress,
+    )
+
+
+def monitor(
+    study: StudyLike,
+    *,
+    model: str | None = None,
+    runs: str | Path | None = None,
+    out: str | Path | None = None,
+    track: bool = True,
+    tracking_uri: str | None = None,
+    progress: "Progress" = _quiet,
+) -> "MonitoringResult":
+    """Tell whether a model is still what it was: ok, watch or retrain, and why.
+
+    Parameters
+    ----------
+    study : Study, str or Path
+        A loaded study, or the path of its file.
+    model, runs
+        As in `score`.
+    out : str or Path, optional
+        The folder of the page and its figures; default ``runs/<study>/monitoring``.
+    track, tracking_uri
+        As in `train`.
+    progress : callable
+        Told what is being done.
+
+    Returns
+    -------
+    MonitoringResult
+        ``verdict``, and ``checks``, ``features``, ``months`` and ``mix`` as DataFrames.
+    """
+    from propensity import monitoring
+
+    return monitoring.monitor(
+        _study(study),
+        model=model,
+        runs=_path(runs),
+        out=_path(out),
+        today=datetime.now(UTC),
+        track=track,
+        tracking_uri=tracking_uri,
         progress=progress,
     )
 

@@ -364,6 +364,75 @@ def outcomes(
 
 
 @app.command()
+def backtest(
+    study: StudyPath,
+    steps: Annotated[int, typer.Option(min=1, help="How many; the last is the latest whose outcome is known.")] = 12,
+    every: Annotated[
+        str | None, typer.Option(help="From step to step, such as 30d. Default: as the train cutoffs, or the horizon.")
+    ] = None,
+    workers: Annotated[int | None, typer.Option(min=1, help="Steps at a time. Default: one for each core.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where results go, and steps are kept. Default: runs/<study>/backtest.")
+    ] = None,
+    track: Annotated[bool, typer.Option(help="Log to MLflow.")] = True,
+    tracking_uri: Tracking = None,
+    as_json: Json = False,
+) -> None:
+    """Walk through the past as if live: learn, rank, wait, count."""
+    from propensity import api
+
+    with _progress() as progress:
+        found = api.backtest(
+            study, steps=steps, every=every, workers=workers, out=out, track=track, tracking_uri=tracking_uri,
+            progress=progress,
+        )  # fmt: skip
+    if as_json:
+        tables = {name: _records(getattr(found, name)) for name in ("steps", "chosen", "left_out", "totals")}
+        _print_json({"study": found.study, "folder": str(found.folder), **tables})
+        return
+    from propensity.report.terminal import show_backtest, whole
+
+    show_backtest(found)
+    whole(f"Page    {found.folder / 'backtest.html'}")
+
+
+@app.command()
+def monitor(
+    study: StudyPath,
+    model: Model = None,
+    runs: Runs = None,
+    out: Annotated[
+        Path | None, typer.Option(help="The folder of the page and its figures. Default: runs/<study>/monitoring.")
+    ] = None,
+    fail_on: Annotated[
+        Literal["watch", "retrain"], typer.Option(help="The verdict from which the exit code is 1.")
+    ] = "retrain",
+    track: Annotated[bool, typer.Option(help="Log the figures to MLflow.")] = True,
+    tracking_uri: Tracking = None,
+    as_json: Json = False,
+) -> None:
+    """Tell whether a model is still what it was: ok, watch or retrain; exit code 1 if it is to be trained anew."""
+    from propensity import api
+
+    with _progress() as progress:
+        found = api.monitor(
+            study, model=model, runs=runs, out=out, track=track, tracking_uri=tracking_uri, progress=progress
+        )
+    if as_json:
+        tables = {name: _records(getattr(found, name)) for name in ("checks", "features", "months", "mix")}
+        _print_json({"study": found.study, "as_of": found.as_of, "model": found.model, "verdict": found.verdict,
+                     "expected": found.expected, "score": found.score, **tables})  # fmt: skip
+    else:
+        from propensity.report.terminal import show_monitoring, whole
+
+        show_monitoring(found)
+        whole(f"Page    {found.folder / found.as_of.replace(':', '')}.html")
+    levels = ["ok", "watch", "retrain"]
+    if levels.index(found.verdict) >= levels.index(fail_on):
+        raise typer.Exit(CheckFailedError.exit_code)
+
+
+@app.command()
 def promote(
     study: StudyPath,
     rollback: Annotated[bool, typer.Option(help="Make the earlier champion the champion again.")] = False,

@@ -223,6 +223,85 @@ class OutcomesResult:
 
 
 @dataclass(frozen=True)
+class MonitoringResult:
+    """How a model fares.
+
+    Attributes
+    ----------
+    as_of : str
+        Up to when the source is recorded.
+    model : dict
+        ``name``, ``run`` and ``learnt_until``.
+    verdict : str
+        ``ok``, ``watch`` or ``retrain``.
+    checks : DataFrame
+        ``name``, ``level`` and ``found``, a row a thing that was looked at.
+    features : DataFrame
+        How far each feature has moved (`propensity.health.Health`), what weighs most first.
+    months : DataFrame
+        Each cutoff since the model learnt whose outcome is known.
+    expected : dict
+        What the prospects of now are expected to be worth.
+    mix : DataFrame
+        Shares of segments and stages before and now.
+    score : dict
+        Stability index of score and inputs, and what was usual.
+    folder : Path
+        Where ``<as of>.json`` and ``<as of>.html`` were written.
+    """
+
+    study: str
+    as_of: str
+    model: dict[str, Any]
+    verdict: str
+    checks: pd.DataFrame
+    features: pd.DataFrame
+    months: pd.DataFrame
+    expected: dict[str, Any]
+    mix: pd.DataFrame
+    score: dict[str, float]
+    folder: Path
+
+    def __repr__(self) -> str:
+        return f"{self.study} as of {self.as_of}: {self.verdict}\n{self.checks.to_string(index=False)}"
+
+
+@dataclass(frozen=True)
+class BacktestResult:
+    """A walk through the past: what each method's list would have found at each step.
+
+    Attributes
+    ----------
+    steps : DataFrame
+        A row a step and method (`propensity.backtest.counted`), with ``as_of``.
+    chosen : DataFrame
+        A row a step: ``as_of``, ``selected`` (the model that would have been deployed), ``reason``, ``learnt_from``
+        (train cutoffs) and ``matures_on``.
+    left_out : DataFrame
+        A row a step at which the study could not have been: ``as_of`` and ``reason``.
+    totals : DataFrame
+        A row a method over all steps, against the baseline (`propensity.backtest.totals`).
+    folder : Path
+        Where ``backtest.json``, ``backtest.parquet``, ``backtest.html`` and ``backtest.png`` were written.
+    """
+
+    study: str
+    steps: pd.DataFrame
+    chosen: pd.DataFrame
+    left_out: pd.DataFrame
+    totals: pd.DataFrame
+    folder: Path
+
+    def by_step(self, figure: str = "captured") -> pd.DataFrame:
+        """One figure as a table: a row a step, a column a method."""
+        methods = list(dict.fromkeys(self.steps["method"]))
+        return self.steps.pivot_table(index="as_of", columns="method", values=figure, sort=False)[methods]
+
+    def __repr__(self) -> str:
+        return self.by_step().round(1).to_string()
+
+
+@dataclass(frozen=True)
 class CustomerExplanation:
     """One prospect taken apart.
 

@@ -299,6 +299,47 @@ def log_by_date(
             mlflow.log_text(text, name)
 
 
+def log_steps(
+    kind: str,
+    *,
+    total: Mapping[str, float],
+    steps: Mapping[str, Mapping[str, float]],
+    tags: Mapping[str, Mapping[str, str]],
+    files: Sequence[Path],
+    study: str,
+    uri: str,
+    experiment: str,
+) -> None:
+    """Log figures over several dates as a run, each date as a run below it, and files beside.
+
+    Parameters
+    ----------
+    total : mapping
+        Metrics over all dates.
+    steps, tags : mapping
+        Date → metrics, and more about it.
+
+    Raises
+    ------
+    EnvironmentFailedError
+        When the store cannot be reached or written.
+    """
+    first, last = min(steps), max(steps)
+    with (
+        _written(uri, experiment) as experiment_id,
+        mlflow.start_run(experiment_id=experiment_id, run_name=f"{kind} {first} to {last}"),
+    ):
+        mlflow.set_tags({"propensity.study": study, "propensity.kind": kind})
+        mlflow.log_metrics(dict(total))
+        for date_, figures in steps.items():
+            with mlflow.start_run(run_name=f"{kind} {date_}", nested=True, experiment_id=experiment_id):
+                about = {"study": study, "kind": f"{kind} step", "as_of": date_, **tags[date_]}
+                mlflow.set_tags({f"propensity.{key}": value for key, value in about.items()})
+                mlflow.log_metrics(dict(figures))
+        for file in files:
+            mlflow.log_artifact(str(file))
+
+
 @contextmanager
 def _written(uri: str, experiment: str) -> Iterator[str]:
     """Open a store for writing; gives the id of the experiment, made where it is missing."""

@@ -16,13 +16,14 @@ from propensity.config.rules import (
     ContactSpec,
     FixedScale,
     MatchSpec,
+    MonitoringSpec,
     OutcomeSpec,
     PointsSpec,
     PromotionSpec,
     PyramidSpec,
     TargetSpec,
 )
-from propensity.config.samples import EVENT_MEASURES, FeaturesSpec, SplitSpec
+from propensity.config.samples import EVENT_MEASURES, CutoffsSpec, FeaturesSpec, SplitSpec
 from propensity.config.study import Study, fingerprint, load_study, meaning_fingerprint, resolve_path
 
 __all__ = [
@@ -32,12 +33,14 @@ __all__ = [
     "ContactSpec",
     "CsvSpec",
     "CustomersSpec",
+    "CutoffsSpec",
     "DataSpec",
     "EventsSpec",
     "FeaturesSpec",
     "FixedScale",
     "JoinSpec",
     "MatchSpec",
+    "MonitoringSpec",
     "OutcomeSpec",
     "PointsSpec",
     "PromotionSpec",

@@ -234,6 +234,27 @@ class PromotionSpec(Spec):
         return self
 
 
+class MonitoringSpec(Spec):
+    """When a model is to be watched, and when to be trained anew.
+
+    Buyers over expected ones outside of `calibration`, clearly, ask for a training. So does a population stability
+    index of score or inputs above `max_drift`; above `watch_drift` it is to be watched.
+    """
+
+    calibration: tuple[float, float] = (0.8, 1.25)
+    watch_drift: float = Field(default=0.1, gt=0)
+    max_drift: float = Field(default=0.25, gt=0)
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        low, high = self.calibration
+        if not 0 < low < 1 < high:
+            raise ValueError("'calibration' is a range around 1, such as [0.8, 1.25]")
+        if self.watch_drift > self.max_drift:
+            raise ValueError("'watch_drift' lies above 'max_drift'")
+        return self
+
+
 class FixedScale(Spec):
     """A scale from `low`, which counts 0, to `high`, which counts 1; values beyond count as the nearer end."""
 

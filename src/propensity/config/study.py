@@ -25,6 +25,7 @@ from propensity.config.rules import (
     Market,
     Models,
     ModelsSpec,
+    MonitoringSpec,
     OutcomeSpec,
     PointsSpec,
     PromotionSpec,
@@ -92,6 +93,7 @@ class Study(Spec):
     contact: ContactSpec = ContactSpec()
     points: PointsSpec = PointsSpec()
     promotion: PromotionSpec = PromotionSpec()
+    monitoring: MonitoringSpec = MonitoringSpec()
     tracking: TrackingSpec = TrackingSpec()
     path: SkipJsonSchema[Path] = Field(default=Path("study.yaml"), exclude=True)
 
@@ -164,6 +166,13 @@ class Study(Spec):
             "validation": [to_instant(self.cutoffs.validation, zone=self.zone)],
             "test": [to_instant(self.cutoffs.test, zone=self.zone)],
         }
+
+    @property
+    def cutoff_step(self) -> Duration:
+        """From cutoff to cutoff: as on train, where those stand on a grid, or else a horizon."""
+        assert self.cutoffs is not None and self.outcome.horizon is not None  # noqa: S101, PT018 - asked of dated ones
+        train = self.cutoffs.train
+        return train.every if isinstance(train, CutoffRange) else self.outcome.horizon
 
     def label_window(self, cutoff: datetime) -> Window:
         """The window in which a purchase makes a prospect of the cutoff positive."""

@@ -67,7 +67,7 @@ def taken(score: ArrayLike, k: int) -> Floats:
         return np.zeros(scores.size)
     boundary = np.partition(scores, scores.size - k)[scores.size - k]
     above, at = scores > boundary, scores == boundary
-    return above + at * ((k - above.sum()) / at.sum())
+    return np.asarray(above + at * ((k - above.sum()) / at.sum()), dtype=np.float64)
 
 
 def as_labels(y: ArrayLike) -> Floats:

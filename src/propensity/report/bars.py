@@ -5,7 +5,10 @@ from typing import Any
 
 from propensity.report.formatting import is_missing
 
-_SLOTS = {"single_indicator": 1, "scorecard": 2, "logistic": 3, "lightgbm": 4, "blend": 5, "fitted_scorecard": 6}
+_SLOTS = {
+    "single_indicator": 1, "scorecard": 2, "logistic": 3, "lightgbm": 4, "blend": 5, "fitted_scorecard": 6,
+    "selected": 4, "never_retrained": 5,
+}  # fmt: skip
 _FREE_SLOTS = (7,)
 
 

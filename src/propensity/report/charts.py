@@ -152,6 +152,70 @@ def lift_chart(curves: Mapping[str, Any], *, selected: str | None, capacity_shar
 
 
 @plain_style()
+def steps_chart(
+    dates: Sequence[str],
+    values: Mapping[str, Sequence[float | None]],
+    *,
+    selected: str | None,
+    lot: Sequence[float | None] = (),
+    write: Callable[[Any], str],
+    y_label: str = "",
+    width: float = 680,
+) -> Chart | None:
+    """Draw a figure of several methods over the steps of a backtest.
+
+    Parameters
+    ----------
+    dates : sequence of str
+        One a step.
+    values : mapping
+        Method → its figure at each step.
+    selected : str or None
+        The method that is drawn last and strongest.
+    lot : sequence of float, optional
+        The figure of a list by lot, drawn as a reference.
+    write : callable
+        Turns a figure into text.
+    y_label : str
+        What the figure is.
+    width : float
+        Drawing units.
+
+    Returns
+    -------
+    Chart or None
+        None where no method has a figure.
+
+    Examples
+    --------
+    >>> chart = steps_chart(["2025-01", "2025-02"], {"blend": [0.2, 0.4]}, selected="blend", write=str)
+    >>> chart.names, [label.get_text() for label in chart.figure.axes[0].get_xticklabels()]
+    (['blend'], ['2025-01', '2025-02'])
+    """
+    points = {
+        name: [(float(i), drawing.number(value)) for i, value in enumerate(own) if not is_missing(value)]
+        for name, own in values.items()
+    }
+    heights = [value for own in points.values() for _, value in own]
+    if not heights:
+        return None
+    axes = drawing.new_axes(width, 300, "list as of", y_label=y_label, left=66)
+    low, high = min(0.0, *heights), max(0.0, *heights)
+    drawing.span(axes, (-0.3, len(dates) - 0.7), (low, high * 1.06 if high > low else low + 1), str, write)
+    every = -(-len(dates) // 8)
+    axes.set_xticks(range(0, len(dates), every), [dates[i] for i in range(0, len(dates), every)])
+    axes.grid(visible=False, axis="x")
+    if lot:
+        axes.plot(range(len(lot)), [drawing.number(value) for value in lot], **drawing.reference())
+    names = _curves(axes, points, selected)
+    for name in names:
+        for at, value in points[name]:
+            dot = axes.plot(at, value, "o", color=drawing.model_colour(name), markersize=5)[0]
+            titled(dot, f"{model_name(name)}, {dates[int(at)]}: {write(value)}")
+    return Chart(drawing.figure_of(axes), names)
+
+
+@plain_style()
 def profit_chart(profit: Mapping[str, Any], *, selected: str | None, beside: str) -> Chart | None:
     """Draw profit (money) over the share of prospects contacted (0 to 1), of the selected model and one beside it.
 
@@ -395,15 +459,19 @@ def timeline_chart(kinds: Sequence[tuple[str, bool, pd.Series]], start: pd.Times
     return Chart(drawing.figure_of(axes), [])
 
 
+def line_style(name: str, *, strongest: str | None) -> dict[str, Any]:
+    """How a model's curve is drawn: the strongest whole and wide."""
+    is_strongest = name == strongest
+    style = "-" if is_strongest else _DASHES.get(model_slot(name), "-")
+    how: dict[str, Any] = {"color": drawing.model_colour(name), "linewidth": 3 if is_strongest else 1.75}
+    return how | {"linestyle": style, "solid_capstyle": "round", "dash_capstyle": "round"}
+
+
 def _curves(axes: Axes, points: Mapping[str, Points], selected: str | None) -> list[str]:
     # The selected model comes last: its line shall lie on top.
     names = sorted((name for name in points if points[name]), key=lambda name: name == selected)
     for name in names:
-        is_selected = name == selected
-        style = "-" if is_selected else _DASHES.get(model_slot(name), "-")
-        how: dict[str, Any] = {"color": drawing.model_colour(name), "linewidth": 3 if is_selected else 1.75}
-        how |= {"linestyle": style, "solid_capstyle": "round", "dash_capstyle": "round"}
-        line = axes.plot(*zip(*points[name], strict=True), **how)[0]
+        line = axes.plot(*zip(*points[name], strict=True), **line_style(name, strongest=selected))[0]
         titled(line, model_name(name))
     return names
 

@@ -13,7 +13,12 @@ from typing import Any
 MISSING = "–"
 MINUS = "\N{MINUS SIGN}"
 
-_MODEL_NAMES = {"lightgbm": "LightGBM"}
+_MODEL_NAMES = {
+    "lightgbm": "LightGBM",
+    "selected": "Selected anew",
+    "truth": "True probability",
+    "random": "By lot",
+}
 _PERIODS = {"h": "hour", "d": "day", "w": "week", "mo": "month", "y": "year"}
 
 

@@ -11,13 +11,25 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from propensity.results import AuditResult, CustomerExplanation, OutcomesResult, PromotionResult
+from propensity.report.formatting import model_name
+from propensity.results import (
+    AuditResult,
+    BacktestResult,
+    CustomerExplanation,
+    MonitoringResult,
+    OutcomesResult,
+    PromotionResult,
+)
 
 _WIDTH = 100
 """Columns where the output goes to a file or a pipe, and nobody says how wide it is."""
 _MISSING = "–"
 _REASONS = 3
 _CONTRIBUTIONS = 15
+_SHORT = {
+    "single_indicator": "Indicator", "fitted_scorecard": "Fitted", "selected": "Anew", "never_retrained": "Never",
+    "truth": "Truth", "random": "Lot",
+}  # fmt: skip
 _RECORDS = 8
 
 
@@ -217,6 +229,48 @@ def _figure_with(row: Mapping[Any, Any], name: str, low: str, high: str) -> str:
         return ""
     bounds = "" if pd.isna(row[low]) else f" ({row[low]:.2f} to {row[high]:.2f})"
     return f"{row[name]:.2f}{bounds}"
+
+
+def show_backtest(found: BacktestResult) -> None:
+    """Show how many buyers each method found at each step, and all steps together."""
+    steps = found.by_step()
+    size = found.steps.groupby("as_of", sort=False)["buyers"].first().rename("bought")
+    names = {name: _SHORT.get(str(name), model_name(name)) for name in steps}
+    table = pd.concat([size, steps.map("{:,.1f}".format).rename(columns=names)], axis=1)
+    show_table(table.rename_axis("as of").reset_index(), title=f"{found.study}: buyers found among those contacted")
+    say("Anew: selected and trained at each step. Never: the first step's model, kept. Lot: as many drawn by lot.\n")
+    baseline = model_name(found.totals["baseline"].iloc[0]).lower()
+    shown = []
+    for row in found.totals.to_dict("records"):
+        method = str(row["method"])
+        line = {"all steps": _SHORT.get(method, model_name(method)), "found": f"{row['captured']:,.1f}"}
+        line["of all buyers"] = percent(row["capture"])
+        if found.totals["profit"].notna().any():
+            line["profit"] = f"{row['profit']:,.0f}"
+        line[f"found more than {baseline}"] = _more(row, "captured_more", 1)
+        shown.append(line)
+    show_table(pd.DataFrame(shown))
+    say("In brackets 95 % intervals over customers; how a refit would differ is not in them.")
+    for reason, steps_ in found.left_out.groupby("reason", sort=False)["as_of"]:
+        say(f"\nLeft out, for the study could not have been then: {', '.join(steps_)}. {reason}")
+
+
+def _more(row: Mapping[Any, Any], name: str, digits: int) -> str:
+    if pd.isna(row[name]):
+        return ""
+    more, low, high = (f"{row[key]:+,.{digits}f}" for key in (name, f"{name}_low", f"{name}_high"))
+    return f"{more} ({low} to {high})"
+
+
+def show_monitoring(found: MonitoringResult) -> None:
+    """Show the verdict on a model, and what was looked at."""
+    show_table(found.checks, title=f"{found.study} as of {found.as_of}: {found.verdict}", fold=["found"])
+    expected = found.expected
+    if expected["buyers_low"] is not None:
+        say(
+            f"\nExpected of the prospects now: {expected['buyers']:,.1f} buyers ({expected['buyers_low']:,.0f} to "
+            f"{expected['buyers_high']:,.0f} by chance alone), if the probabilities are right."
+        )
 
 
 def show_promotion(found: PromotionResult) -> None:

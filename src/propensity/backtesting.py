@@ -1,0 +1,358 @@
+"""I/O and order of a backtest: steps side by side in processes of their own, each kept, then counted together."""
+
+import json
+import logging
+import multiprocessing
+import os
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from propensity.backtest import FROZEN, RANDOM, SELECTED, TRUTH, counted, step_studies, totals
+from propensity.bundle import load_bundle, save_bundle
+from propensity.config import Study, fingerprint, resolve_path
+from propensity.data.tables import Tables
+from propensity.errors import ConfigError, DataError, InputError, PropensityError
+from propensity.files import to_json, whole_file, whole_folder
+from propensity.labels import latest_mature
+from propensity.learning import prefixed
+from propensity.pipelines import (
+    Progress,
+    engine_errors,
+    labelled_samples,
+    load_rules,
+    named_features,
+    open_study,
+)
+from propensity.report import write_page
+from propensity.results import BacktestResult
+from propensity.samples import Samples, describe_product, scoring_frame
+from propensity.summary import describe_question
+from propensity.temporal import Duration, format_instant, to_instant
+from propensity.training import Judged, judge_study
+from propensity.value import brought, learn_amount, learn_choice
+
+logger = logging.getLogger(__name__)
+
+STEPS = 12
+
+
+@dataclass(frozen=True, eq=False)
+class _Step:
+    """One step: the study as it stood then, and the folder that keeps what came of it."""
+
+    study: Study
+    folder: Path
+
+    @property
+    def as_of(self) -> datetime:
+        return self.study.cutoff_instants()["test"][0]
+
+    @property
+    def name(self) -> str:
+        return format_instant(self.as_of, zone=self.study.zone)
+
+
+@engine_errors()
+def backtest(
+    study: Study,
+    *,
+    steps: int = STEPS,
+    every: Duration | None = None,
+    workers: int | None = None,
+    out: Path | None = None,
+    today: datetime | None = None,
+    track: bool = True,
+    tracking_uri: str | None = None,
+    progress: Progress = logger.info,
+) -> BacktestResult:
+    """Walk a study through its past as if live: learn, rank, wait, count.
+
+    Parameters
+    ----------
+    study : Study
+        From `load_study`.
+    steps : int
+        How many, from 1; the last is the latest whose outcome is known.
+    every : Duration, optional
+        From step to step; default that of the train cutoffs, or else the horizon.
+    workers : int, optional
+        Steps at a time; default one for each core.
+    out : Path, optional
+        Where results go; default ``runs/<study>/backtest``. Steps that stand there are not done again.
+    today : datetime, optional
+        Records after this instant are impossible: counted and left out, as in training.
+    track : bool
+        Whether to log to MLflow.
+    tracking_uri : str, optional
+        In place of the study's own.
+
+    Returns
+    -------
+    BacktestResult
+
+    Raises
+    ------
+    InputError
+        When the study has no dates, or its records do not reach back far enough.
+    DataError, ConfigError
+        Why the last step could not be done, where none could.
+    """
+    if study.is_snapshot:
+        raise InputError("backtest: a snapshot has no past to walk through. It needs a study on dated tables.")
+    if steps < 1 or (workers is not None and workers < 1):
+        raise InputError(f"--steps and --workers are whole numbers from 1 (found {steps} and {workers}).")
+    place = out or Path("runs") / study.study / "backtest"
+    if track:
+        from propensity.tracking import reach  # importing mlflow takes seconds
+
+        reach(uri=tracking_uri or study.tracking.uri, experiment=_experiment(study))
+    with open_study(study, today=today) as tables:
+        if tables.until is None:
+            raise DataError("backtest: the source has no records.")
+        studies = step_studies(
+            study,
+            steps=steps,
+            every=every or study.cutoff_step,
+            latest=to_instant(latest_mature(study, tables.until), zone=study.zone),
+            begins=tables.begins,
+        )
+        walk = [_Step(moved, place / "steps" / _key(moved, tables)) for moved in studies]
+    left_out = _run(walk, workers=workers or os.cpu_count() or 1, today=today, progress=progress)
+    walk = [step for step in walk if step not in left_out]
+    progress("the first step's model on all later steps")
+    with open_study(study, today=today) as tables:
+        ranked = _with_frozen(tables, walk)
+    result = _counted(study, walk, ranked, place, left_out)
+    _write(study, result)
+    if track:
+        progress("logging to MLflow")
+        _track(study, result, uri=tracking_uri or study.tracking.uri)
+    return result
+
+
+def _experiment(study: Study) -> str:
+    return study.tracking.experiment or study.study
+
+
+def _key(study: Study, tables: Tables) -> str:
+    """The name of a step's folder: another study, rules, data or version have another."""
+    modules = (f"{name.split(':')[0].replace('.', '/')}.py" for name in study.features.custom)
+    files = [resolve_path(text, beside=study.path) for text in (study.scorecard, *modules) if text]
+    contents = [file.read_bytes() for file in files if file.is_file()]
+    parts = [
+        fingerprint(study),
+        tables.fingerprint(),
+        version("propensity"),
+        *(sha256(c).hexdigest() for c in contents),
+    ]
+    as_of = format_instant(study.cutoff_instants()["test"][0], zone=study.zone).replace(":", "")
+    return f"{as_of}-{sha256(' '.join(parts).encode()).hexdigest()[:12]}"
+
+
+def _run(
+    walk: Sequence[_Step], *, workers: int, today: datetime | None, progress: Progress
+) -> dict[_Step, PropensityError]:
+    """Do the steps that have not been done, several at a time; gives those that could not be done, and why.
+
+    In the first months of a history a study often could not have been: nobody had bought yet, or a feature that its
+    rules name was not there.
+    """
+    failed: dict[_Step, PropensityError] = {}
+    waiting = [step for step in walk if not step.folder.exists()]
+    done = len(walk) - len(waiting)
+    if done:
+        progress(f"{done} of {len(walk)} steps have been done before")
+    if min(workers, len(waiting)) <= 1:
+        for step in waiting:
+            try:
+                take_step(step.study, step.folder, today=today, progress=prefixed(progress, step.name))
+            except (DataError, ConfigError) as error:
+                failed[step] = error
+        return _unless_all(failed, walk)
+    # Processes that share nothing: forked ones would inherit LightGBM's threads, and hang.
+    with ProcessPoolExecutor(min(workers, len(waiting)), mp_context=multiprocessing.get_context("spawn")) as pool:
+        running: dict[Future[None], _Step] = {
+            pool.submit(take_step, step.study, step.folder, today=today): step for step in waiting
+        }
+        progress(f"step 1 of {len(walk)}")
+        try:
+            for future in as_completed(running):
+                done += 1
+                try:
+                    future.result()
+                    progress(f"{done} of {len(walk)} steps: {running[future].name} is done")
+                except (DataError, ConfigError) as error:
+                    failed[running[future]] = error
+                    progress(f"{done} of {len(walk)} steps: {running[future].name} is left out")
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            raise
+    return _unless_all(failed, walk)
+
+
+def _unless_all(failed: dict[_Step, PropensityError], walk: Sequence[_Step]) -> dict[_Step, PropensityError]:
+    if len(failed) == len(walk):
+        raise failed[max(failed, key=lambda step: step.as_of)]
+    return failed
+
+
+def take_step(study: Study, folder: Path, *, today: datetime | None, progress: Progress = logger.info) -> None:
+    """Learn what was known as of the study's test cutoff, rank that day's prospects, and keep both in `folder`."""
+    scorecard = load_rules(study)
+    always = named_features(study, scorecard)
+    samples = labelled_samples(study, always=always, now=today or datetime.now(UTC), progress=progress)
+    judged = judge_study(study, samples, scorecard=scorecard, progress=progress)
+    evaluation, test = judged.evaluation, judged.test
+    selected = evaluation.selected
+    scores = {**evaluation.ranked_by, SELECTED: evaluation.ranked_by[selected]}
+    ranked = test.keys[["customer_id"]].assign(label=test.labels, brought=_brought(study, samples, judged), **scores)
+    ranked[f"probability_{SELECTED}"] = evaluation.predictions[selected].to_numpy()
+    about = {"study": study.study, "model": selected, "seed": study.seed}
+    bundle = judged.refitted[selected].bundle(
+        samples.plan,
+        study.points,
+        prior=judged.refitted[selected].prior(judged.priors[selected]),
+        scorecard=scorecard,
+        about=about,
+    )
+    told = {
+        "selected": selected,
+        "reason": evaluation.reason,
+        "learnt_from": len(study.cutoff_instants()["train"]),
+        "models": list(evaluation.ranked_by),
+    }
+    with whole_folder(folder) as work:
+        ranked.to_parquet(work / "ranked.parquet", index=False)
+        save_bundle(bundle, work / "bundle")
+        (work / "step.json").write_text(to_json(told), encoding="utf-8")
+
+
+def _brought(study: Study, samples: Samples, judged: Judged) -> Any:
+    """What a purchase of each test row brought; NaN where the study does not say."""
+    contact = study.contact
+    if not contact.has_profit:
+        return np.nan
+    expected = None
+    if contact.learns_amounts:
+        known = [frame for frame in (samples.train, samples.validation) if frame is not None]
+        amount = learn_amount(study, samples.plan, learn_choice(study, samples.plan, samples.train), known)
+        expected = None if amount is None else amount.predict(judged.test.X)
+    return brought(contact, judged.test, expected)
+
+
+def _with_frozen(tables: Tables, walk: Sequence[_Step]) -> list[pd.DataFrame]:
+    """The steps' rows, with what the first step's model and, on a simulated market, the truth say of them."""
+    bundle = load_bundle(walk[0].folder / "bundle")
+    truth = _truth(walk[0].study)
+    found = []
+    for step in walk:
+        ranked = pd.read_parquet(step.folder / "ranked.parquet")
+        if step is walk[0]:
+            scored = ranked[[SELECTED, f"probability_{SELECTED}"]]
+        else:
+            frame, _ = scoring_frame(tables, step.study, bundle.plan, step.as_of)
+            scored = pd.DataFrame(
+                {"score": bundle.log_odds(frame.X), "probability": bundle.for_list(frame.X).probability(frame.X)},
+                index=pd.Index(frame.keys["customer_id"]),
+            ).reindex(ranked["customer_id"])
+        ranked[[FROZEN, f"probability_{FROZEN}"]] = scored.to_numpy()
+        if truth is not None:
+            known = truth[truth["cutoff"] == step.as_of.replace(tzinfo=None)].set_index("customer_id")
+            own = known["true_probability"].reindex(ranked["customer_id"])
+            if not own.isna().any():
+                ranked = ranked.assign(**{TRUTH: own.to_numpy()})
+        found.append(ranked)
+    return found
+
+
+def _truth(study: Study) -> pd.DataFrame | None:
+    """The true probabilities that `propensity simulate` leaves beside a market; None elsewhere."""
+    place = study.source_path / "truth.parquet"
+    if not (study.simulated and place.is_file()):
+        return None
+    truth = pd.read_parquet(place, columns=["customer_id", "cutoff", "true_probability"])
+    return truth.assign(cutoff=pd.to_datetime(truth["cutoff"]))
+
+
+def _counted(
+    study: Study,
+    walk: Sequence[_Step],
+    ranked: Sequence[pd.DataFrame],
+    place: Path,
+    left_out: Mapping[_Step, PropensityError],
+) -> BacktestResult:
+    told = [json.loads((step.folder / "step.json").read_text(encoding="utf-8")) for step in walk]
+    has_truth = all(TRUTH in rows for rows in ranked)
+    methods = [*told[0].pop("models"), SELECTED, FROZEN, *([TRUTH] if has_truth else []), RANDOM]
+    rows = [
+        {"as_of": step.name, **row}
+        for step, own in zip(walk, ranked, strict=True)
+        for row in counted(own, methods, study.contact)
+    ]
+    chosen = [
+        {
+            "as_of": step.name,
+            "selected": about["selected"],
+            "reason": about["reason"],
+            "learnt_from": about["learnt_from"],
+            "matures_on": format_instant(study.matures_at(step.as_of), zone=study.zone),
+        }
+        for step, about in zip(walk, told, strict=True)
+    ]
+    return BacktestResult(
+        study=study.study,
+        steps=pd.DataFrame(rows),
+        chosen=pd.DataFrame(chosen),
+        left_out=pd.DataFrame(
+            [{"as_of": step.name, "reason": str(reason)} for step, reason in left_out.items()],
+            columns=["as_of", "reason"],
+        ).sort_values("as_of", ignore_index=True),
+        totals=pd.DataFrame(totals(ranked, methods, study.contact)),
+        folder=place,
+    )
+
+
+def _write(study: Study, result: BacktestResult) -> None:
+    from propensity.report.walk import draw_walk, render_walk  # matplotlib is imported where it is needed
+
+    tables = {name: getattr(result, name).to_dict("records") for name in ("steps", "chosen", "left_out", "totals")}
+    with whole_file(result.folder / "backtest.json") as work:
+        work.write_text(to_json({"study": result.study, **tables}), encoding="utf-8")
+    with whole_file(result.folder / "backtest.parquet") as work:
+        result.steps.to_parquet(work, index=False)
+    with whole_file(result.folder / "backtest.png") as work:
+        draw_walk(result, work)
+    question = describe_question(study, describe_product(study))
+    write_page(render_walk(result, question=question, simulated=study.simulated), result.folder / "backtest.html")
+
+
+def _track(study: Study, result: BacktestResult, *, uri: str) -> None:
+    from propensity.tracking import log_steps  # importing mlflow takes seconds
+
+    def figures(row: Any) -> dict[str, float]:
+        wanted = ("captured", "capture", "lift", "profit", "roc_auc", "average_precision")
+        return {f"{row['method']}_{name}": float(row[name]) for name in wanted if name in row and pd.notna(row[name])}
+
+    steps: dict[str, dict[str, float]] = {}
+    for row in result.steps.to_dict("records"):
+        steps.setdefault(str(row["as_of"]), {}).update(figures(row))
+    total = {name: value for row in result.totals.to_dict("records") for name, value in figures(row).items()}
+    log_steps(
+        "backtest",
+        total=total,
+        steps=steps,
+        tags={str(row["as_of"]): {"selected": str(row["selected"])} for row in result.chosen.to_dict("records")},
+        files=[result.folder / f"backtest.{ending}" for ending in ("json", "parquet", "html", "png")],
+        study=study.study,
+        uri=uri,
+        experiment=_experiment(study),
+    )
