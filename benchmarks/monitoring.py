@@ -3,8 +3,8 @@
     python -m benchmarks.monitoring [--seeds 20] [--first 101] [--customers 10000] [--models lightgbm]
 
 Simulates markets of 37 periods, in the last of which a cheap competitor enters. The demo study learns what is known
-at the start of period 24, and is looked after at the start of each period since: the outcomes of twelve months are quiet,
-that of the thirteenth is not. Prints the verdict of every month; `retrain` in a quiet one is a false alarm.
+at the start of period 24, and is looked after at the start of each period since: the outcomes of twelve months are
+quiet, that of the thirteenth is not. Prints the verdict of every month; `retrain` in a quiet one is a false alarm.
 """
 
 import argparse
@@ -66,13 +66,11 @@ def main() -> None:
         ratios = " ".join(f"{ratio:.2f}" for ratio in months["ratio"])
         print(f"seed {seed}: {' '.join(quiet)} | {turned}; bought over expected {ratios}", flush=True)
         for one in found:
-            told = one.checks[one.checks["level"] != "ok"]
-            for row in told.to_dict("records"):
+            for row in one.checks[one.checks["level"] != "ok"].to_dict("records"):
                 print(f"    {one.as_of} {row['level']}: {row['name']}: {row['found']}", flush=True)
     total = sum(counts.values())
-    print(
-        f"quiet months: {total}, of them " + ", ".join(f"{counts[name]} {name}" for name in ("ok", "watch", "retrain"))
-    )
+    told = ", ".join(f"{counts[name]} {name}" for name in ("ok", "watch", "retrain"))
+    print(f"quiet months: {total}, of them {told}")
     print(f"false alarms: {alarmed} of {arguments.seeds} markets in twelve quiet months")
     print(f"the turn was seen with its first outcome in {seen} of {arguments.seeds} markets")
 

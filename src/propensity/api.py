@@ -280,6 +280,7 @@ def score(
     tracking_uri: str | None = None,
     wording: str | None = None,
     random_control: str | float | None = None,
+    anyway: bool = False,
     progress: "Progress" = _quiet,
 ) -> "ScoreResult":
     """Rank the prospects as of a date, or the rows of a file for a snapshot study.
@@ -302,6 +303,8 @@ def score(
         A language (``de``) or a wording file, in place of the study's own.
     random_control : str or float, optional
         The share of customers whom the campaign leaves alone (``2%``), in place of the study's own.
+    anyway : bool
+        Make the list although there are fewer prospects or records than usual, or older ones.
 
     Returns
     -------
@@ -321,6 +324,7 @@ def score(
         out=Path(out) if out is not None else None,
         runs=Path(runs) if runs is not None else None,
         tracking_uri=tracking_uri,
+        anyway=anyway,
         today=datetime.now(UTC),
         progress=progress,
     )
@@ -443,7 +447,7 @@ def explain(
 def backtest(
     study: StudyLike,
     *,
-    steps: int = 12,
+    steps: int | None = None,
     every: str | None = None,
     workers: int | None = None,
     out: str | Path | None = None,
@@ -457,8 +461,9 @@ def backtest(
     ----------
     study : Study, str or Path
         A loaded study, or the path of its file.
-    steps : int
-        How many, from 1; the last is the latest whose outcome is known.
+    steps : int, optional
+        How many, from 1; the last is the latest whose outcome is known. Default twelve, or as many as the records
+        reach back for.
     every : str, optional
         From step to step, such as ``30d``; default that of the train cutoffs, or else the horizon.
     workers : int, optional

@@ -19,6 +19,7 @@ from propensity.evaluation.ranking import Tally, rank, rows_at, taken
 from propensity.temporal import Duration, to_instant
 
 SELECTED, FROZEN, TRUTH, RANDOM = "selected", "never_retrained", "truth", "random"
+STEPS = 12
 LEVEL = 0.95
 """Level of every interval here."""
 _BASELINES = ("scorecard", "single_indicator")
@@ -27,14 +28,14 @@ Floats = npt.NDArray[np.float64]
 
 
 def step_studies(
-    study: Study, *, steps: int, every: Duration, latest: datetime, begins: datetime | None
+    study: Study, *, steps: int | None, every: Duration, latest: datetime, begins: datetime | None
 ) -> list[Study]:
     """The study as it would have stood at each step, the earliest first.
 
     Parameters
     ----------
-    steps : int
-        How many, from 1.
+    steps : int or None
+        How many, from 1; None: twelve, or as many as the records reach back for.
     every : Duration
         From step to step. The study's own test cutoff is one of the steps, unless all of them lie after it.
     latest : datetime
@@ -62,11 +63,13 @@ def step_studies(
     while every.after(test, zone=zone, times=last) > latest:
         last -= 1
     found: list[Study] = []
-    for times in range(last, last - steps, -1):
+    for times in range(last, last - (steps or STEPS), -1):
         moved = {
             split: [every.after(cutoff, zone=zone, times=times) for cutoff in cutoffs] for split, cutoffs in own.items()
         }
         train = [cutoff for cutoff in moved["train"] if begins is None or cutoff > begins]
+        if not train and found and steps is None:
+            break
         if not train:
             when = every.after(test, zone=zone, times=times).astimezone(zone).date()
             raise InputError(

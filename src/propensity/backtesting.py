@@ -42,8 +42,6 @@ from propensity.value import brought, learn_amount, learn_choice
 
 logger = logging.getLogger(__name__)
 
-STEPS = 12
-
 
 @dataclass(frozen=True, eq=False)
 class _Step:
@@ -65,7 +63,7 @@ class _Step:
 def backtest(
     study: Study,
     *,
-    steps: int = STEPS,
+    steps: int | None = None,
     every: Duration | None = None,
     workers: int | None = None,
     out: Path | None = None,
@@ -80,8 +78,9 @@ def backtest(
     ----------
     study : Study
         From `load_study`.
-    steps : int
-        How many, from 1; the last is the latest whose outcome is known.
+    steps : int, optional
+        How many, from 1; the last is the latest whose outcome is known. Default twelve, or as many as the records
+        reach back for.
     every : Duration, optional
         From step to step; default that of the train cutoffs, or else the horizon.
     workers : int, optional
@@ -108,7 +107,7 @@ def backtest(
     """
     if study.is_snapshot:
         raise InputError("backtest: a snapshot has no past to walk through. It needs a study on dated tables.")
-    if steps < 1 or (workers is not None and workers < 1):
+    if min(steps or 1, workers or 1) < 1:
         raise InputError(f"--steps and --workers are whole numbers from 1 (found {steps} and {workers}).")
     place = out or Path("runs") / study.study / "backtest"
     if track:

@@ -297,6 +297,9 @@ def score(
     random_control: Annotated[
         str | None, typer.Option(help="The share of customers whom the campaign leaves alone, by lot, such as 2%.")
     ] = None,
+    anyway: Annotated[
+        bool, typer.Option("--anyway", help="Make the list although there is less to make it from than usual.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Rank the prospects as of a date and write the list."""
@@ -313,6 +316,7 @@ def score(
             tracking_uri=tracking_uri,
             wording=wording,
             random_control=random_control,
+            anyway=anyway,
             progress=progress,
         )
     if as_json:
@@ -366,7 +370,10 @@ def outcomes(
 @app.command()
 def backtest(
     study: StudyPath,
-    steps: Annotated[int, typer.Option(min=1, help="How many; the last is the latest whose outcome is known.")] = 12,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, help="How many; the last is the latest whose outcome is known. Default: twelve, or fewer."),
+    ] = None,
     every: Annotated[
         str | None, typer.Option(help="From step to step, such as 30d. Default: as the train cutoffs, or the horizon.")
     ] = None,

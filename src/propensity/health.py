@@ -24,7 +24,7 @@ LEVELS: tuple[Level, ...] = ("ok", "watch", "retrain")
 NOTICE, ALARM = 0.99, 0.999
 """Levels of the intervals that leave out what was promised before it is to be watched, and before it is an alarm.
 
-A model is looked at every month, and by several rules: at 99 % one model in eight would be called stale in a quiet year.
+A model is looked at every month, and by several rules: at 99 % one in eight would be called stale in a quiet year.
 """
 SHOWN = 0.95
 """Level of the intervals that are shown."""
@@ -90,8 +90,9 @@ class Health:
     ----------
     checks : list of Check
     features : DataFrame
-        ``feature``, ``weight`` (share of all importance), ``stability_index``, ``usual`` (the largest of the cutoffs
-        that the model learnt from), ``missing_before``, ``missing_after`` and ``unseen`` (share of prospects).
+        Of each that counts: ``feature``, ``weight`` (share of all importance), ``stability_index``, ``usual`` (the
+        largest of the cutoffs that the model learnt from), ``missing_before``, ``missing_after`` and ``unseen`` (share
+        of prospects).
     months : list of dict
         Each cutoff since the model learnt whose outcome is known: ``as_of``, ``prospects``, ``buyers``, ``expected``,
         ``ratio``, ``low``, ``high``, ``roc_auc`` with ``…_low`` and ``…_high``, and ``roc_auc_expected``.
@@ -217,11 +218,15 @@ def _moved(
     learnt: Sequence[Cohort], now: Cohort, weight: Mapping[str, float], categorical: Sequence[str]
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """How far inputs and score have moved, beside how far they moved among the cutoffs that were learnt from."""
-    pooled = pd.concat([cohort.X for cohort in learnt], ignore_index=True)
+    shares = pd.Series(dict(weight))
+    shares = shares[shares > 0]
+    pooled = pd.concat([cohort.X[shares.index] for cohort in learnt], ignore_index=True)
     score = np.concatenate([cohort.log_odds for cohort in learnt])
-    table = drift_table(pooled, now.X, categorical=categorical).set_index("feature")
-    own = [drift_table(pooled, cohort.X, categorical=categorical).set_index("feature") for cohort in learnt]
-    shares = pd.Series(dict(weight)).reindex(table.index).fillna(0.0)
+    table, *own = (
+        drift_table(pooled, cohort.X[shares.index], categorical=categorical).set_index("feature")
+        for cohort in (now, *learnt)
+    )
+    shares = shares.reindex(table.index)
     usual = pd.concat([one["stability_index"].reindex(table.index) for one in own], axis=1)
     unseen = pd.Series(dict(now.unseen), dtype=float).reindex(table.index).fillna(0.0) / len(now.X)
     features = table.assign(weight=shares, usual=usual.max(axis=1), unseen=unseen)

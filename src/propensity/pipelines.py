@@ -26,7 +26,7 @@ from propensity.data.connect import Alter
 from propensity.data.snapshot import SnapshotRows
 from propensity.data.tables import Tables, open_tables
 from propensity.drivers import Previous
-from propensity.errors import BundleError, ConfigError, DataError, EnvironmentFailedError, InputError
+from propensity.errors import BundleError, CheckFailedError, ConfigError, DataError, EnvironmentFailedError, InputError
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
 from propensity.features.stored import write_matrix_by_workers
@@ -39,6 +39,7 @@ from propensity.files import (
     write_list,
     write_row_groups,
 )
+from propensity.intake import shortfalls, volumes
 from propensity.marketing import check_avatar, criteria_table
 from propensity.results import (
     AuditResult,
@@ -262,7 +263,7 @@ def train(
     require_link(root)
     scorecard = load_rules(study)
     study.read_wording()
-    about = {
+    about: dict[str, Any] = {
         "study": study.study,
         "run": run_id,
         "meaning": meaning_fingerprint(study),
@@ -278,6 +279,7 @@ def train(
         trials = _kept_trials(study, root)
         progress("judging each feature by itself")
         leaks = audit_single(study, material.samples).for_report()
+        about["usual"] = material.usual
         training = _train(study, material.samples, scorecard, about, material.kinds, trials=trials, progress=progress)
         result = write_run(
             work,
@@ -343,8 +345,17 @@ def _gather(study: Study, *, always: list[str], now: datetime, progress: Progres
         as_of = latest_scorable(study, until=tables.until)
         progress(f"prospects as of {format_instant(as_of, zone=study.zone)}")
         frame, steps = scoring_frame(tables, study, samples.plan, as_of)
-        kinds, digest = _event_kinds(tables), tables.fingerprint()
-        return Material(samples, frame, steps, as_of=as_of, kinds=kinds, digest=digest)
+        kinds, digest, usual = _event_kinds(tables), tables.fingerprint(), _usual(tables, study, samples)
+        return Material(samples, frame, steps, as_of=as_of, kinds=kinds, digest=digest, usual=usual)
+
+
+def _usual(tables: Tables, study: Study, samples: Samples) -> list[dict[str, Any]]:
+    """How many prospects and records there were at each cutoff: what a list's input is held against."""
+    cutoffs = [cutoff for split in study.cutoff_instants().values() for cutoff in split]
+    return [
+        {"cutoff": funnel["cutoff"], "prospects": funnel["steps"][-1]["count"], **volumes(tables, cutoff)}
+        for funnel, cutoff in zip(samples.funnels, cutoffs, strict=True)
+    ]
 
 
 def named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
@@ -526,6 +537,7 @@ def score(
     out: Path | None = None,
     runs: Path | None = None,
     tracking_uri: str | None = None,
+    anyway: bool = False,
     today: datetime | None = None,
     progress: Progress = logger.info,
 ) -> ScoreResult:
@@ -545,12 +557,19 @@ def score(
         Where to write the list (``.parquet`` or ``.csv``), with its manifest beside it.
     runs : Path, optional
         Where the study's runs are; default ``runs/<study>``.
+    anyway : bool
+        Make the list although there is less to make it from than usual.
     today : datetime, optional
         Records after this instant are impossible: counted and left out, as in training.
 
     Returns
     -------
     ScoreResult
+
+    Raises
+    ------
+    CheckFailedError
+        When there are fewer prospects or records than usual, or older ones.
     """
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise InputError(f"--out: {out.name} ends in neither .parquet nor .csv. Choose one of them.")
@@ -560,7 +579,7 @@ def score(
     if study.is_snapshot:
         if data is None:
             raise InputError("--data: a snapshot study scores the rows of a file. Name it: --data FILE.")
-        rows = read_snapshot_rows(study, file=data)
+        rows, digest = read_snapshot_rows(study, file=data), None
         every = np.ones(len(rows.keys), dtype=bool)
         frame = snapshot_frame(rows, bundle.plan, rows.is_target & ~rows.is_suppressed)
         steps = snapshot_funnel(rows, study, every)
@@ -575,14 +594,27 @@ def score(
         with open_study(study, today=today) as tables:
             progress(f"scoring prospects as of {format_instant(as_of, zone=study.zone)}")
             frame, steps = scoring_frame(tables, study, bundle.plan, as_of)
+            if not anyway:
+                _refuse_short(study, bundle, frame, tables, as_of)
+            digest = tables.fingerprint()
     _refuse_unseen(study, frame)
     ranked = ranked_list(study, bundle, frame, wording, progress=progress)
-    manifest = list_manifest(study, bundle, ranked, steps, as_of, frame)
+    manifest = list_manifest(study, bundle, ranked, steps, as_of, frame, digest=digest)
     if out is not None:
         with whole_file(out.with_name(out.name + MANIFEST_SUFFIX)) as work:
             work.write_text(to_json(manifest), encoding="utf-8")
             write_list(ranked, out)
     return ScoreResult(path=out, prospects=ranked, manifest=manifest)
+
+
+def _refuse_short(study: Study, bundle: Bundle, frame: Frame, tables: Tables, as_of: datetime) -> None:
+    told = shortfalls(bundle.about.get("usual", []), len(frame), volumes(tables, as_of), study.listing)
+    if told:
+        raise CheckFailedError(
+            f"score: as of {format_instant(as_of, zone=study.zone)} there is less to make a list from than usual: "
+            f"{'; '.join(told)}. Check the source. If it is right: --anyway, or other limits (list.least and "
+            "list.max_age)."
+        )
 
 
 def _refuse_unseen(study: Study, frame: Frame) -> None:

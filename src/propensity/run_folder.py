@@ -1,7 +1,7 @@
 """What a run leaves behind: its folder of plain files, and the same in MLflow."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from time import perf_counter
@@ -28,7 +28,7 @@ from propensity.training import Training
 
 @dataclass(frozen=True)
 class Material:
-    """What a training needs from the tables: samples, and the rows of its prospect list with their funnel."""
+    """What a training needs from the tables: samples, the rows of its list with their funnel, and what was usual."""
 
     samples: Samples
     frame: Frame
@@ -36,6 +36,7 @@ class Material:
     as_of: datetime | None
     kinds: list[str] | None
     digest: str
+    usual: list[dict[str, Any]] = field(default_factory=list)
 
 
 def qualification_table(study: Study, training: Training, frame: Frame) -> list[dict[str, Any]]:
@@ -75,7 +76,7 @@ def write_run(
     saved, training = training.bundle, replace(training, bundle=training.bundle.for_list(material.frame.X))
     evaluation, frame, steps, as_of = training.evaluation, material.frame, material.steps, material.as_of
     ranked = ranked_list(study, training.bundle, frame, study.read_wording())
-    listing = list_manifest(study, training.bundle, ranked, steps, as_of, frame)
+    listing = list_manifest(study, training.bundle, ranked, steps, as_of, frame, digest=material.digest)
     product = describe_product(study)
     tables = marketing_tables(study, training, frame, as_of=as_of)
     report, figures = build_report(

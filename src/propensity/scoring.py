@@ -338,9 +338,19 @@ def _left_out(study: Study, bundle: Bundle) -> list[str]:
 
 
 def list_manifest(
-    study: Study, bundle: Bundle, ranked: pd.DataFrame, steps: list[FunnelStep], as_of: datetime | None, frame: Frame
+    study: Study,
+    bundle: Bundle,
+    ranked: pd.DataFrame,
+    steps: list[FunnelStep],
+    as_of: datetime | None,
+    frame: Frame,
+    *,
+    digest: str | None,
 ) -> dict[str, Any]:
-    """What stands beside a list: where it comes from, its waterfall, and when its outcome will have matured."""
+    """What stands beside a list: where it comes from, its waterfall, and when its outcome will have matured.
+
+    `digest` is that of the tables (`Tables.fingerprint`); None for the rows of a file.
+    """
     matures = format_instant(study.matures_at(as_of), zone=study.zone) if as_of else None
     by_profit = study.listing.rank_by == "expected_profit"
     has_profit = study.contact.has_profit
@@ -360,7 +370,8 @@ def list_manifest(
         "calibration": bundle.step.method,
         "prior": _prior(bundle, frame),
         "unseen_categories": dict(frame.unseen or {}),
-        "model": dict(bundle.about),
+        "data": digest,
+        "model": {name: value for name, value in bundle.about.items() if name != "usual"},
         "language": study.read_wording().base.language,
         "columns": list(ranked.columns),
         "notes": [

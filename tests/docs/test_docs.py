@@ -107,4 +107,4 @@ def test_commands_of_the_readme_run(workplace, monkeypatch, capsys):
         else:
             assert not end.value.code, (arguments, said.err)
         ran.add(arguments[0])
-    assert {"check", "train", "score", "explain", "outcomes", "promote"} <= ran
+    assert {"check", "train", "score", "explain", "outcomes", "promote", "backtest", "monitor"} <= ran

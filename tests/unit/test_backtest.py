@@ -24,7 +24,7 @@ def demo() -> Study:
     return pp.load_study(ROOT / "configs" / "demo.yaml")
 
 
-def moved(study: Study, steps: int, *, begins: datetime | None = None, every: Duration = MONTH) -> list[Study]:
+def moved(study: Study, steps: int | None, *, begins: datetime | None = None, every: Duration = MONTH) -> list[Study]:
     return step_studies(study, steps=steps, every=every, latest=LATEST, begins=begins)
 
 
@@ -46,6 +46,8 @@ def test_train_cutoffs_before_the_records_are_left_out_and_none_at_all_is_an_err
     assert train[0] > begins
     with pytest.raises(InputError, match=r"nothing to learn from.*At most 2 steps are possible"):
         moved(demo, 12, begins=datetime(2025, 5, 1, tzinfo=UTC))
+    assert len(moved(demo, None, begins=datetime(2025, 5, 1, tzinfo=UTC))) == 2
+    assert len(moved(demo, None)) == 12
 
 
 def test_months_keep_the_embargo_or_say_that_they_cannot(demo: Study) -> None:

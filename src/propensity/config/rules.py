@@ -200,10 +200,14 @@ class ListSpec(Spec):
     """Who is on a prospect list (all prospects, or only those that pass the qualification), and what ranks it.
 
     `control` is the share of customers, drawn by lot once and for all, whom a campaign leaves alone: against them its
-    effect can be measured.
+    effect can be measured. A list is refused where there are less than `least` of the prospects, or of a table's
+    records of 30 days, that there were at any cutoff that the model learnt from, or where the newest record is more
+    than `max_age` older than usual.
     """
 
     qualified_only: bool = False
+    least: Share = 0.5
+    max_age: Span = Duration.parse("3d")
     control: Share = 0.0
     rank_by: Literal["probability", "expected_profit"] = "probability"
 
