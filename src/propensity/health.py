@@ -17,7 +17,7 @@ from propensity.config import MonitoringSpec
 from propensity.drift import drift_table, stability_index
 from propensity.evaluation.bootstrap import cluster_bootstrap
 from propensity.evaluation.in_the_large import in_the_large
-from propensity.evaluation.metrics import compute_metrics
+from propensity.evaluation.ranking import Tally, rank, rows_at
 
 Level = Literal["ok", "watch", "retrain"]
 LEVELS: tuple[Level, ...] = ("ok", "watch", "retrain")
@@ -29,6 +29,7 @@ A model is looked at every month, and by several rules: at 99 % one in eight wou
 SHOWN = 0.95
 """Level of the intervals that are shown."""
 DRAWS = 200
+_FEW_DRAWS = 20
 _FEW = 10
 """Buyers, bought or expected, from which a month can tell anything."""
 _LOST = 0.2
@@ -199,12 +200,16 @@ def expected_performance(
         draw has both buyers and others.
     """
     rng = np.random.default_rng(seed)
-    drawn = []
-    for _ in range(draws or 20):
-        y = rng.random(len(probability)) < probability
-        found = compute_metrics(y, probability, capacity=capacity, score=score)
-        drawn.append({"buyers": float(y.sum()), **{name: found[name] for name in ("roc_auc", "lift_at_capacity")}})
-    table = pd.DataFrame(drawn).astype(float)
+    drawn, counts = [], np.ones(len(probability))
+    k = np.array([rows_at(capacity, len(probability))])
+    for _ in range(draws or _FEW_DRAWS):
+        y = (rng.random(len(probability)) < probability).astype(np.float64)
+        tally = Tally(rank(y, score), counts)
+        auc, lift = np.nan, np.nan
+        if tally.has_both_classes:
+            auc, lift = tally.roc_auc(), float(tally.hits_at(k).expected[0] / (k[0] * y.mean()))
+        drawn.append({"buyers": y.sum(), "roc_auc": auc, "lift_at_capacity": lift})
+    table = pd.DataFrame(drawn)
     told: dict[str, Any] = {}
     for name in map(str, table):
         known = table[name].dropna()
