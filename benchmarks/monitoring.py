@@ -17,7 +17,8 @@ import propensity as pp
 from propensity.config import Study
 from propensity.data.market import PERIOD_DAYS, START
 from propensity.data.simulate import simulate
-from propensity.results import MonitoringResult
+from propensity.health import Health
+from propensity.monitoring import diagnose, gather
 
 ROOT = Path(__file__).resolve().parents[1]
 PERIODS, TURNS, LEARNT = 37, 36, 24
@@ -30,15 +31,19 @@ def known_at(study: Study, source: Path, period: int) -> Study:
     return study.model_copy(update={"data": data})
 
 
-def verdicts(study: Study, work: Path, *, customers: int, seed: int) -> list[MonitoringResult]:
-    """What monitoring says at the start of each period since the model learnt."""
+def healths(study: Study, work: Path, *, customers: int, seed: int) -> list[tuple[str, Health]]:
+    """What monitoring says at the start of each period since the model learnt.
+
+    Every day's prospects are gathered once: what is known of them as of that day does not change afterwards.
+    """
     market = work / "market"
     simulate(market, customers=customers, seed=seed, periods=PERIODS, turns=TURNS)
     pp.train(known_at(study, market, LEARNT), out=work / "runs", track=False)
-    return [
-        pp.monitor(known_at(study, market, period), runs=work / "runs", out=work / "monitoring", track=False)
-        for period in range(LEARNT + 1, PERIODS + 1)
-    ]
+    bundle = pp.load_bundle(work / "runs" / "latest" / "bundle")
+    study = known_at(study, market, PERIODS)
+    learnt, since, today = gather(study, bundle, today=None)
+    days = [*since[1:], today]
+    return [(now.as_of, diagnose(study, bundle, learnt, since[: i + 1], now)) for i, now in enumerate(days)]
 
 
 def main() -> None:
@@ -57,17 +62,17 @@ def main() -> None:
     alarmed, seen = 0, 0
     for seed in range(arguments.first, arguments.first + arguments.seeds):
         with tempfile.TemporaryDirectory() as temporary:
-            found = verdicts(study, Path(temporary), customers=arguments.customers, seed=seed)
-        *quiet, turned = [one.verdict for one in found]
+            found = healths(study, Path(temporary), customers=arguments.customers, seed=seed)
+        *quiet, turned = [health.verdict for _, health in found]
         counts.update(quiet)
         alarmed += "retrain" in quiet
         seen += turned == "retrain"
-        months = found[-1].months
-        ratios = " ".join(f"{ratio:.2f}" for ratio in months["ratio"])
+        ratios = " ".join(f"{month['ratio']:.2f}" for month in found[-1][1].months)
         print(f"seed {seed}: {' '.join(quiet)} | {turned}; bought over expected {ratios}", flush=True)
-        for one in found:
-            for row in one.checks[one.checks["level"] != "ok"].to_dict("records"):
-                print(f"    {one.as_of} {row['level']}: {row['name']}: {row['found']}", flush=True)
+        for as_of, health in found:
+            for check in health.checks:
+                if check.level != "ok":
+                    print(f"    {as_of} {check.level}: {check.name}: {check.found}", flush=True)
     total = sum(counts.values())
     told = ", ".join(f"{counts[name]} {name}" for name in ("ok", "watch", "retrain"))
     print(f"quiet months: {total}, of them {told}")

@@ -1,7 +1,7 @@
 """Which target customers who have never bought this product will buy it next, how sure are we, and why?
 
 ``import propensity as pp`` gives `load_study`, `check`, `audit`, `classify`, `feature_catalogue`, `write_matrix`,
-`train`, `score`, `outcomes`, `backtest`, `monitor`, `promote`, `explain`, `load_bundle`, `show_scorecard`,
+`train`, `track`, `score`, `outcomes`, `backtest`, `monitor`, `promote`, `explain`, `load_bundle`, `show_scorecard`,
 `explain_scorecard`, `fit_scorecard`, `scorecard_sql`, `shap_explanation` and `simulate`; each imports what it needs
 when it is first used.
 """
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         shap_explanation,
         show_scorecard,
         simulate,
+        track,
         train,
         write_matrix,
     )
@@ -56,6 +57,7 @@ __all__ = [
     "shap_explanation",
     "show_scorecard",
     "simulate",
+    "track",
     "train",
     "write_matrix",
 ]

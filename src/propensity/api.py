@@ -50,6 +50,7 @@ __all__ = [
     "shap_explanation",
     "show_scorecard",
     "simulate",
+    "track",
     "train",
     "write_matrix",
 ]
@@ -501,6 +502,26 @@ def backtest(
         tracking_uri=tracking_uri,
         progress=progress,
     )
+
+
+def track(run: str | Path, *, tracking_uri: str | None = None) -> dict[str, str]:
+    """Send a run to MLflow, unless it is there already.
+
+    Parameters
+    ----------
+    run : str or Path
+        The run's folder.
+    tracking_uri : str, optional
+        MLflow's store, in place of the study's own.
+
+    Returns
+    -------
+    dict
+        Where MLflow keeps it: ``uri``, ``experiment_id``, ``run_id``, ``model_uri`` and ``model_version``.
+    """
+    from propensity import run_folder
+
+    return run_folder.send_run(Path(run), tracking_uri=tracking_uri)
 
 
 def monitor(

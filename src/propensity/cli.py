@@ -214,6 +214,8 @@ def train(
         _print_json(_training_facts(result))
     else:
         _show_training(result)
+    if result.untracked:
+        raise EnvironmentFailedError(result.untracked)
 
 
 def _training_facts(result: "TrainResult") -> dict[str, Any]:
@@ -235,6 +237,7 @@ def _training_facts(result: "TrainResult") -> dict[str, Any]:
         },
         "horizons": None if result.horizons is None else _records(result.horizons),
         "tracking": result.tracking,
+        "untracked": result.untracked,
     }
 
 
@@ -684,15 +687,13 @@ def report(
 @app.command()
 def track(
     run: Annotated[Path, typer.Argument(metavar="RUN", help="A run's folder, such as runs/demo/latest.")],
+    tracking_uri: Tracking = None,
     as_json: Json = False,
 ) -> None:
-    """Print how to open a run in MLflow."""
-    from propensity.errors import InputError
+    """Send a run to MLflow, unless it is there already, and print how to open it."""
+    from propensity import api
 
-    try:
-        tracking = json.loads((run / "tracking.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        raise InputError(f"{run}: this run was not logged to MLflow. Train without --no-track.") from None
+    tracking = api.track(run, tracking_uri=tracking_uri)
     command, page = mlflow_page(tracking)
     if as_json:
         _print_json({**tracking, "command": command, "page": page})

@@ -16,7 +16,7 @@ from propensity.errors import CheckFailedError, DataError, InputError
 from propensity.explain.contributions import contributions
 from propensity.features.matrix import Frame, build_frame
 from propensity.files import to_json, whole_file
-from propensity.health import Cohort, look_after
+from propensity.health import Cohort, Health, look_after
 from propensity.labels import is_mature, label_cohort
 from propensity.pipelines import Progress, engine_errors, fitting_bundle, open_study
 from propensity.report import write_page
@@ -75,36 +75,12 @@ def monitor(
         raise InputError("monitor: a snapshot has no later prospects. It needs a study on dated tables.")
     uri = tracking_uri or study.tracking.uri
     bundle = fitting_bundle(study, model, runs=runs, uri=uri)
-    with open_study(study, today=today) as tables:
-        if tables.until is None:
-            raise DataError("monitor: the source has no records.")
-        learnt, since = _cutoffs(study, bundle, until=tables.until)
-        progress(f"{len(learnt)} cutoffs that the model learnt from, {len(since)} that have matured since")
-        frames = list(_frames(tables, study, bundle, [*learnt, *since]))
-        labels = [label_cohort(tables, f.keys, cutoff, study=study, express=express)
-                  for f, cutoff in zip(frames[len(learnt) :], since, strict=True)]  # fmt: skip
-        progress(f"prospects as of {format_instant(tables.until, zone=study.zone)}")
-        now, _ = scoring_frame(tables, study, bundle.plan, tables.until)
-        as_of = format_instant(tables.until, zone=study.zone)
-    names = [format_instant(cutoff, zone=study.zone) for cutoff in [*learnt, *since]]
-    cohorts = [_cohort(bundle, frame, name) for frame, name in zip(frames[: len(learnt)], names, strict=False)]
-    later = [_cohort(bundle, frame, name, y)
-             for frame, name, y in zip(frames[len(learnt) :], names[len(learnt) :], labels, strict=True)]  # fmt: skip
+    learnt, since, now = gather(study, bundle, today=today, progress=progress)
     catalogue = bundle.plan.catalogue()
-    health = look_after(
-        cohorts,
-        later,
-        _cohort(bundle, now, as_of),
-        weight=_weight(bundle, now.X, seed=study.seed),
-        categorical=list(bundle.plan.categories),
-        descriptions={feature["name"]: feature["description"] for feature in catalogue},
-        spec=study.monitoring,
-        capacity=study.contact.share(len(now)),
-        seed=study.seed,
-    )
+    health = diagnose(study, bundle, learnt, since, now)
     result = MonitoringResult(
         study=study.study,
-        as_of=as_of,
+        as_of=now.as_of,
         model={"name": bundle.about.get("model"), **{key: bundle.about.get(key) for key in ("run", "learnt_until")}},
         verdict=health.verdict,
         checks=pd.DataFrame([vars(check) for check in health.checks]),
@@ -122,6 +98,40 @@ def monitor(
         progress("logging to MLflow")
         _track(study, result, uri=uri)
     return result
+
+
+def gather(
+    study: Study, bundle: Bundle, *, today: datetime | None, progress: Progress = logger.info
+) -> tuple[list[Cohort], list[Cohort], Cohort]:
+    """The prospects of the days that the model learnt from, of those since whose outcome is known, and of today."""
+    with open_study(study, today=today) as tables:
+        if tables.until is None:
+            raise DataError("monitor: the source has no records.")
+        learnt, since = _cutoffs(study, bundle, until=tables.until)
+        progress(f"{len(learnt)} cutoffs that the model learnt from, {len(since)} that have matured since")
+        cohorts = []
+        for cutoff, frame in _frames(tables, study, bundle, [*learnt, *since]):
+            y = label_cohort(tables, frame.keys, cutoff, study=study, express=express) if cutoff in since else None
+            cohorts.append(_cohort(bundle, frame, format_instant(cutoff, zone=study.zone), y))
+        as_of = format_instant(tables.until, zone=study.zone)
+        progress(f"prospects as of {as_of}")
+        now, _ = scoring_frame(tables, study, bundle.plan, tables.until)
+    return cohorts[: len(learnt)], cohorts[len(learnt) :], _cohort(bundle, now, as_of)
+
+
+def diagnose(study: Study, bundle: Bundle, learnt: list[Cohort], since: list[Cohort], now: Cohort) -> Health:
+    """`look_after` with what study and bundle say."""
+    return look_after(
+        learnt,
+        since,
+        now,
+        weight=_weight(bundle, now.X, seed=study.seed),
+        categorical=list(bundle.plan.categories),
+        descriptions={feature["name"]: feature["description"] for feature in bundle.plan.catalogue()},
+        spec=study.monitoring,
+        capacity=study.contact.share(len(now.X)),
+        seed=study.seed,
+    )
 
 
 def _cutoffs(study: Study, bundle: Bundle, *, until: datetime) -> tuple[list[datetime], list[datetime]]:
@@ -145,13 +155,13 @@ def _cutoffs(study: Study, bundle: Bundle, *, until: datetime) -> tuple[list[dat
     return learnt, since
 
 
-def _frames(tables: Tables, study: Study, bundle: Bundle, cutoffs: list[datetime]) -> Iterator[Frame]:
+def _frames(tables: Tables, study: Study, bundle: Bundle, cutoffs: list[datetime]) -> Iterator[tuple[datetime, Frame]]:
     """The prospects at each cutoff, from one sweep over the records."""
     drawn = [draw(tables, study, cutoff, plan=bundle.plan).keys for cutoff in cutoffs]
     frame = build_frame(tables, bundle.plan, cohorts=drawn, cutoffs=cutoffs, functions=study_functions(study))
     at = frame.keys["cutoff"].to_numpy()
     for cutoff in cutoffs:
-        yield frame.take(at == np.datetime64(cutoff.replace(tzinfo=None), "us"))
+        yield cutoff, frame.take(at == np.datetime64(cutoff.replace(tzinfo=None), "us"))
 
 
 def _cohort(bundle: Bundle, frame: Frame, as_of: str, y: Any = None) -> Cohort:

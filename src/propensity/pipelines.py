@@ -275,7 +275,7 @@ def train(
     uri = tracking_uri or study.tracking.uri
     with whole_folder(root / run_id) as work:
         material = _gather(study, always=named_features(study, scorecard), now=now, progress=progress)
-        previous = (_champion(study, uri) if track else None) or _last_report(root)
+        previous = (_champion(study, uri, progress) if track else None) or _last_report(root)
         trials = _kept_trials(study, root)
         progress("judging each feature by itself")
         leaks = audit_single(study, material.samples).for_report()
@@ -294,8 +294,13 @@ def train(
         )
         if track:
             progress("logging to MLflow")
-            result["tracking"] = track_run(study, training, work, run_id, uri=uri)
-            (work / "tracking.json").write_text(to_json(result["tracking"]), encoding="utf-8")
+            try:
+                train_rows = training.samples.train
+                rows = train_rows.X.assign(label=train_rows.labels)
+                result["tracking"] = track_run(work, uri=uri, rows=rows)
+                (work / "tracking.json").write_text(to_json(result["tracking"]), encoding="utf-8")
+            except EnvironmentFailedError as error:  # no training is lost for it
+                result["untracked"] = f"{error} The run is kept. To send it later: propensity track {root / run_id}"
     point_latest(root, to=run_id)
     return TrainResult(study=study.study, folder=root / run_id, **result)
 
@@ -308,11 +313,17 @@ def _learnt_until(study: Study) -> str | None:
     return max(ends).astimezone(UTC).isoformat()
 
 
-def _champion(study: Study, uri: str) -> Previous | None:
-    """The champion's run, if any; a store that cannot be reached is told here, before the training."""
+def _champion(study: Study, uri: str, progress: Progress) -> Previous | None:
+    """The champion's run, if any; a store of this machine that cannot be opened is told here, before the training."""
     from propensity.tracking import champion_text, reach  # importing mlflow takes seconds
 
-    reach(uri=uri, experiment=study.tracking.experiment or study.study)
+    try:
+        reach(uri=uri, experiment=study.tracking.experiment or study.study)
+    except EnvironmentFailedError as error:
+        if not uri.startswith(("http://", "https://")):
+            raise
+        progress(f"{error} The run will be kept on disk")
+        return None
     return _previous("the champion", champion_text(study.study, "report.json", uri=uri))
 
 

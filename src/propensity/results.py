@@ -121,6 +121,8 @@ class TrainResult:
         The model against the scorecard (or the single indicator) on test, in a sentence.
     tracking : dict
         Where MLflow keeps the run; empty without tracking.
+    untracked : str or None
+        Why the run could not be logged, and how to send it later.
     """
 
     study: str
@@ -137,6 +139,7 @@ class TrainResult:
     profit: dict[str, Any] | None = None
     horizons: pd.DataFrame | None = None
     tracking: dict[str, str] = field(default_factory=dict)
+    untracked: str | None = None
     verdict: str | None = None
 
     def __repr__(self) -> str:

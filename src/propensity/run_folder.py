@@ -1,5 +1,8 @@
 """What a run leaves behind: its folder of plain files, and the same in MLflow."""
 
+import json
+import shutil
+import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -13,9 +16,10 @@ from propensity.bundle import save_bundle
 from propensity.cohort import FunnelStep
 from propensity.config import Study, fingerprint
 from propensity.drivers import Previous
+from propensity.errors import InputError
 from propensity.explain.figures import avatar_figures
 from propensity.features.matrix import Frame
-from propensity.files import to_json, write_list
+from propensity.files import to_json, whole_file, write_list
 from propensity.marketing import marketing_tables
 from propensity.report import write_report
 from propensity.results import funnel_table, metrics_table
@@ -136,6 +140,7 @@ def write_run(
     if training.search is not None:
         documents["tuning"] = training.search.to_dict()
     documents["features"] = training.bundle.plan.catalogue()
+    documents["mlflow"] = _mlflow_facts(study, training, run_id)
     documents["calibration_by_cutoff"] = report["calibration_by_cutoff"]
     told = {"qualification": report["qualification"], "profit": profit, "horizons": training.horizons, **tables}
     documents |= {name: table for name, table in told.items() if table and name != "criteria"}
@@ -159,18 +164,19 @@ def write_run(
     }
 
 
-def track_run(study: Study, training: Training, work: Path, run_id: str, *, uri: str) -> dict[str, str]:
-    """Log the run in the folder `work` to MLflow; return where it is kept."""
-    from propensity.tracking import RunRecord, track  # importing mlflow takes seconds
-
+def _mlflow_facts(study: Study, training: Training, run_id: str) -> dict[str, Any]:
+    """What MLflow is told of a run besides its files: kept with them, so that it can be sent at any time."""
     train_rows = training.samples.train
-    record = RunRecord(
-        name=run_id,
-        params={
+    return {
+        "name": run_id,
+        "uri": study.tracking.uri,
+        "experiment": study.tracking.experiment or study.study,
+        "registered_name": study.study,
+        "params": {
             "study": study.study,
             "seed": study.seed,
             "selected": training.evaluation.selected,
-            "horizon": study.outcome.horizon,
+            "horizon": str(study.outcome.horizon),
             "windows": ",".join(str(window) for window in study.features.windows),
             "features": len(training.bundle.plan.names),
             "train_rows": len(train_rows),
@@ -183,19 +189,85 @@ def track_run(study: Study, training: Training, work: Path, run_id: str, *, uri:
             },
             **{f"{model}.half_life": half_life for model, half_life in training.recency.items()},
         },
-        metrics=training.evaluation.metrics,
-        selected=training.evaluation.selected,
-        folder=work,
-        rows=train_rows.X.assign(label=train_rows.labels),
-        source=study.study,
-        catalogue=training.bundle.plan.catalogue(),
-        tags={
+        "tags": {
             "propensity.study": study.study,
             "propensity.run": run_id,
             "propensity.config_hash": fingerprint(study),
             "propensity.market": study.target.market,
+            **study_revision(study),
         },
-        trials=training.search.trials if training.search else (),
+    }
+
+
+def study_revision(study: Study) -> dict[str, str]:
+    """The git revision of the study's file as MLflow names it, with whether the file has changed since; {} without."""
+    git = shutil.which("git")
+    if git is None:
+        return {}
+
+    def ask(*words: str) -> str | None:
+        where = ["-C", str(study.path.parent)]
+        done = subprocess.run([git, *where, *words], capture_output=True, text=True, check=False)  # noqa: S603
+        return done.stdout.strip() if done.returncode == 0 else None
+
+    revision = ask("rev-parse", "HEAD")
+    if not revision or ask("ls-files", "--error-unmatch", study.path.name) is None:
+        return {}
+    changed = ask("status", "--porcelain", "--", study.path.name)
+    return {"mlflow.source.git.commit": revision, "propensity.study_changed": str(bool(changed)).lower()}
+
+
+def track_run(work: Path, *, uri: str, rows: pd.DataFrame | None = None) -> dict[str, str]:
+    """Log the run in the folder `work` to MLflow; return where it is kept.
+
+    Parameters
+    ----------
+    rows : DataFrame, optional
+        The train rows, for the data set's digest; without, the digest is that of the source's rows.
+
+    Raises
+    ------
+    InputError
+        When the folder is no run's.
+    EnvironmentFailedError
+        When the store cannot be reached or written.
+    """
+    from propensity.tracking import RunRecord, track  # importing mlflow takes seconds
+
+    facts, metrics, catalogue, manifest = (_read(work, name) for name in ("mlflow", "metrics", "features", "manifest"))
+    tuning = _read(work, "tuning") if (work / "tuning.json").exists() else {}
+    record = RunRecord(
+        name=facts["name"],
+        params=facts["params"],
+        metrics=metrics["models"],
+        selected=metrics["selected"],
+        folder=work,
+        rows=rows,
+        digest=str(manifest["data_fingerprint"]),
+        source=metrics["study"],
+        catalogue=catalogue,
+        tags=facts["tags"],
+        trials=tuning.get("trials", ()),
     )
-    tracked = track(record, uri=uri, experiment=study.tracking.experiment or study.study, registered_name=study.study)
+    tracked = track(record, uri=uri, experiment=facts["experiment"], registered_name=facts["registered_name"])
     return {name: str(value) for name, value in vars(tracked).items()}
+
+
+def send_run(run: Path, *, tracking_uri: str | None = None) -> dict[str, str]:
+    """Send a run that is not in MLflow yet; return where it is kept, which the run's folder then says too."""
+    place = run / "tracking.json"
+    if place.exists():
+        return {str(name): str(value) for name, value in _read(run, "tracking").items()}
+    tracked = track_run(run, uri=tracking_uri or _read(run, "mlflow")["uri"])
+    with whole_file(place) as work:
+        work.write_text(to_json(tracked), encoding="utf-8")
+    return tracked
+
+
+def _read(run: Path, name: str) -> Any:
+    try:
+        return json.loads((run / f"{name}.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        raise InputError(
+            f"{run}: {name}.json cannot be read: this is no run's folder. Name one, such as runs/demo/latest."
+        ) from None

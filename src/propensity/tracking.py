@@ -12,9 +12,10 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from datetime import date
+from hashlib import sha256
 from pathlib import Path
 from time import time
 from typing import Any
@@ -24,8 +25,13 @@ import pandas as pd
 from propensity.errors import DataError, EnvironmentFailedError
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+os.environ.setdefault(
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
+)  # MLflow's own wait minutes for a server that is not there
 
 import mlflow
+from mlflow.data.code_dataset_source import CodeDatasetSource
+from mlflow.data.meta_dataset import MetaDataset
 from mlflow.entities import Metric, Param
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, Schema
@@ -57,8 +63,10 @@ class RunRecord:
         Model → split → metrics.
     folder : Path
         The run's files, logged as artifacts.
-    rows : DataFrame
-        The train rows, for the data set's digest.
+    rows : DataFrame or None
+        The train rows, for the data set's digest and profile.
+    digest : str
+        Of the source's rows: what the data set has where `rows` are not at hand.
     catalogue : list of dict
         The features, for the signature.
     trials : list of dict
@@ -70,7 +78,8 @@ class RunRecord:
     metrics: Mapping[str, Mapping[str, Mapping[str, Any]]]
     selected: str
     folder: Path
-    rows: pd.DataFrame
+    rows: pd.DataFrame | None
+    digest: str
     source: str
     catalogue: Sequence[Mapping[str, Any]]
     tags: Mapping[str, str]
@@ -358,7 +367,8 @@ def _store(uri: str) -> Iterator[None]:
         for log in noisy:
             log.setLevel(logging.ERROR)
         mlflow.set_tracking_uri(uri)
-        with warnings.catch_warnings():
+        # Its client tells of every run on a server there, amid the JSON of ours.
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()):
             warnings.simplefilter("ignore")  # deprecations inside mlflow, which a user cannot mend
             yield
     except (mlflow.MlflowException, SQLAlchemyError, OSError) as error:
@@ -405,7 +415,11 @@ def _experiment(name: str, uri: str) -> str:
 
 
 def _dataset(record: RunRecord) -> Any:
-    return mlflow.data.from_pandas(record.rows, source=record.source, name=f"{record.tags['propensity.study']}-train")
+    name = f"{record.tags['propensity.study']}-train"
+    if record.rows is not None:
+        return mlflow.data.from_pandas(record.rows, source=record.source, name=name)
+    digest = sha256(record.digest.encode()).hexdigest()[:8]
+    return MetaDataset(CodeDatasetSource({"study": record.source}), name=name, digest=digest)
 
 
 def _flat(splits: Mapping[str, Mapping[str, Any]]) -> dict[str, float]:

@@ -235,9 +235,8 @@ def test_wrong_option(propensity, tmp_path, monkeypatch, arguments, told):
     assert list(tmp_path.iterdir()) == []
 
 
-def test_run_that_was_not_logged(propensity, trained, tmp_path):
-    shutil.copytree(trained.folder, tmp_path / "run", ignore=shutil.ignore_patterns("tracking.json"))
-    refused(propensity("track", tmp_path / "run"), "was not logged to MLflow")
+def test_run_that_is_none(propensity, tmp_path):
+    refused(propensity("track", tmp_path / "run"), "this is no run's folder")
 
 
 @pytest.mark.parametrize("content", ["", "{}", "[]", '{"study": {}}'])

@@ -28,6 +28,7 @@ BESIDES = {
     "leaks.json",
     "features.json",
     "study.yaml",
+    "mlflow.json",
     "tracking.json",
     "figures",
 } | {
