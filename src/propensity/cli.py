@@ -703,8 +703,15 @@ def track(
 
 
 @app.command()
-def schema() -> None:
-    """Print the JSON Schema of a study."""
+def schema(
+    of_list: Annotated[bool, typer.Option("--list", help="Of a row of a prospect list instead.")] = False,
+) -> None:
+    """Print the JSON Schema of a study, for an editor, or of a list's rows, for other systems."""
+    if of_list:
+        from propensity.list_schema import list_schema
+
+        _print_json(list_schema())
+        return
     from propensity.config import Study
 
     _print_json(Study.model_json_schema())

@@ -25,9 +25,8 @@ import pandas as pd
 from propensity.errors import DataError, EnvironmentFailedError
 
 os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
-os.environ.setdefault(
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2"
-)  # MLflow's own wait minutes for a server that is not there
+# MLflow's own seven tries wait for minutes where a server is away.
+os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
 
 import mlflow
 from mlflow.data.code_dataset_source import CodeDatasetSource

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
+from jsonschema import Draft202012Validator
 
 AS_OF = "2025-08-29"  # the date of the run's own list
 LATER = "2025-09-14"
@@ -317,3 +318,14 @@ def test_installed_command_scores_in_a_process_of_its_own(trained, tmp_path):
     assert done.returncode == 0, done.stderr
     assert "Traceback" not in done.stderr
     assert out.exists()
+
+
+def test_every_row_keeps_the_contract(propensity, trained):
+    schema = propensity("schema", "--list")
+    assert schema.code == 0
+    validator = Draft202012Validator(schema.json)
+    listed = pd.read_parquet(trained.folder / "prospects.parquet")
+    rows = json.loads(listed.to_json(orient="records", date_format="iso"))
+    errors = [error.message for row in rows for error in validator.iter_errors(row)]
+    assert errors == []
+    assert len(rows) > 500
