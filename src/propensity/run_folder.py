@@ -27,6 +27,7 @@ from propensity.rules.qualification import qualification_counts
 from propensity.samples import Samples, describe_product, funnel_entry
 from propensity.scoring import in_order, list_manifest, qualification_answers, ranked_list
 from propensity.summary import build_report, package_versions
+from propensity.temporal import format_instant
 from propensity.training import Training
 
 
@@ -194,6 +195,10 @@ def _mlflow_facts(study: Study, training: Training, run_id: str) -> dict[str, An
             "propensity.run": run_id,
             "propensity.config_hash": fingerprint(study),
             "propensity.market": study.target.market,
+            **{
+                f"propensity.{split}_cutoff": format_instant(cutoffs[-1], zone=study.zone)
+                for split, cutoffs in study.cutoff_instants().items()
+            },
             **study_revision(study),
         },
     }

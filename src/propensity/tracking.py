@@ -165,7 +165,12 @@ def track(record: RunRecord, *, uri: str, experiment: str, registered_name: str)
                 mlflow.log_artifacts(str(path), artifact_path=path.name)
         model = _log_model(record, registered_name)
         version = str(model.registered_model_version)
-        mlflow.MlflowClient().set_registered_model_alias(registered_name, CHALLENGER, version)
+        client = mlflow.MlflowClient()
+        client.set_registered_model_alias(registered_name, CHALLENGER, version)
+        client.update_model_version(registered_name, version, description=_described(record))
+        for name, text in record.tags.items():
+            if name.startswith("propensity."):
+                client.set_model_version_tag(registered_name, version, name, text)
         return Tracked(
             uri=absolute_uri(uri),
             experiment_id=experiment_id,
@@ -173,6 +178,14 @@ def track(record: RunRecord, *, uri: str, experiment: str, registered_name: str)
             model_uri=model.model_uri,
             model_version=version,
         )
+
+
+def _described(record: RunRecord) -> str:
+    """What a model's version is, in a sentence."""
+    test = record.metrics[record.selected].get("test", {})
+    auc, lift = test.get("roc_auc"), test.get("lift_at_10pct")
+    told = f": AUC {auc:.3f}, lift at 10 % {lift:.2f} on test" if auc is not None and lift is not None else ""
+    return f"{record.selected} of run {record.name}{told}."
 
 
 def _log_trials(trials: Sequence[Mapping[str, Any]], experiment_id: str, *, parent: str) -> None:

@@ -9,6 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.functional.conftest import write_study
+
+import propensity as pp
+from propensity.run_folder import study_revision
 
 MODELS = {"single_indicator", "scorecard", "logistic", "lightgbm", "blend"}
 
@@ -100,6 +104,31 @@ def test_model_is_registered_as_challenger(store, parent, trained):
     version = store.get_model_version_by_alias("demo", "challenger")
     assert str(version.version) == trained.read("tracking.json")["model_version"]
     assert version.run_id == parent.info.run_id
+
+
+def test_a_version_says_what_it_is(store, trained):
+    version = store.get_model_version_by_alias("demo", "challenger")
+    metrics = trained.read("metrics.json")
+    test = metrics["models"][metrics["selected"]]["test"]
+    assert version.description == (
+        f"{metrics['selected']} of run {trained.folder.name}: AUC {test['roc_auc']:.3f}, "
+        f"lift at 10 % {test['lift_at_10pct']:.2f} on test."
+    )
+    assert version.tags["propensity.test_cutoff"] == "2025-07-30"
+    assert version.tags["propensity.run"] == trained.folder.name
+
+
+def test_a_study_under_git_is_logged_with_its_revision(study_text, tmp_path):
+    file = write_study(tmp_path / "configs", study_text)
+    study = pp.load_study(file)
+    assert study_revision(study) == {}
+    git = ["git", "-C", str(file.parent), "-c", "user.name=a", "-c", "user.email=a@example.org"]
+    for words in (["init", "-q"], ["add", "study.yaml"], ["commit", "-qm", "first"]):
+        subprocess.run([*git, *words], check=True)
+    revision = subprocess.run([*git, "rev-parse", "HEAD"], check=True, capture_output=True, text=True).stdout.strip()
+    assert study_revision(study) == {"mlflow.source.git.commit": revision, "propensity.study_changed": "false"}
+    file.write_text(study_text + "\n", encoding="utf-8")
+    assert study_revision(study)["propensity.study_changed"] == "true"
 
 
 def test_signature_is_explicit_and_every_input_required(model_info, trained):

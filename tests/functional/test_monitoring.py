@@ -10,8 +10,10 @@ import pytest
 @pytest.fixture(scope="module")
 def watched(propensity, trained, tmp_path_factory):
     place = tmp_path_factory.mktemp("monitoring")
-    answer = propensity("monitor", trained.study, "--runs", trained.runs, "--out", place, "--tracking-uri", trained.uri,
-                        "--json")  # fmt: skip
+    uri = f"sqlite:///{place / 'mlflow.db'}"
+    answer = propensity(
+        "monitor", trained.study, "--runs", trained.runs, "--out", place, "--tracking-uri", uri, "--json"
+    )
     assert answer.code == 0, answer.err
     return place, answer.json
 
@@ -38,9 +40,9 @@ def test_it_looks_at_what_has_matured_since_and_at_today(watched, trained, marke
     assert "The model is what it was." in (place / "2025-09-28.html").read_text(encoding="utf-8")
 
 
-def test_mlflow_has_the_figures_by_date(watched, trained):
-    _, told = watched
-    client = mlflow.MlflowClient(trained.uri)
+def test_mlflow_has_the_figures_by_date(watched):
+    place, told = watched
+    client = mlflow.MlflowClient(f"sqlite:///{place / 'mlflow.db'}")
     runs = client.search_runs(
         [client.get_experiment_by_name("demo").experiment_id], "tags.`propensity.kind` = 'monitoring'"
     )
