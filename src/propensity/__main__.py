@@ -2,4 +2,5 @@
 
 from propensity.cli import main
 
-main()
+if __name__ == "__main__":  # processes of a backtest import it, too
+    main()

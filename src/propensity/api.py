@@ -450,7 +450,7 @@ def backtest(
     *,
     steps: int | None = None,
     every: str | None = None,
-    workers: int | None = None,
+    workers: int = 1,
     out: str | Path | None = None,
     track: bool = True,
     tracking_uri: str | None = None,
@@ -467,8 +467,9 @@ def backtest(
         reach back for.
     every : str, optional
         From step to step, such as ``30d``; default that of the train cutoffs, or else the horizon.
-    workers : int, optional
-        Steps at a time; default one for each core.
+    workers : int
+        Steps at a time. More than one are processes of their own: a script then needs Python's
+        ``if __name__ == "__main__":``.
     out : str or Path, optional
         Where results go, and steps are kept: a backtest that was cut off goes on. Default ``runs/<study>/backtest``.
     track, tracking_uri

@@ -3,7 +3,6 @@
 import json
 import logging
 import multiprocessing
-import os
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
@@ -65,7 +64,7 @@ def backtest(
     *,
     steps: int | None = None,
     every: Duration | None = None,
-    workers: int | None = None,
+    workers: int = 1,
     out: Path | None = None,
     today: datetime | None = None,
     track: bool = True,
@@ -83,8 +82,8 @@ def backtest(
         reach back for.
     every : Duration, optional
         From step to step; default that of the train cutoffs, or else the horizon.
-    workers : int, optional
-        Steps at a time; default one for each core.
+    workers : int
+        Steps at a time, each in a process of its own.
     out : Path, optional
         Where results go; default ``runs/<study>/backtest``. Steps that stand there are not done again.
     today : datetime, optional
@@ -107,7 +106,7 @@ def backtest(
     """
     if study.is_snapshot:
         raise InputError("backtest: a snapshot has no past to walk through. It needs a study on dated tables.")
-    if min(steps or 1, workers or 1) < 1:
+    if min(1 if steps is None else steps, workers) < 1:
         raise InputError(f"--steps and --workers are whole numbers from 1 (found {steps} and {workers}).")
     place = out or Path("runs") / study.study / "backtest"
     if track:
@@ -125,7 +124,7 @@ def backtest(
             begins=tables.begins,
         )
         walk = [_Step(moved, place / "steps" / _key(moved, tables)) for moved in studies]
-    left_out = _run(walk, workers=workers or os.cpu_count() or 1, today=today, progress=progress)
+    left_out = _run(walk, workers=workers, today=today, progress=progress)
     walk = [step for step in walk if step not in left_out]
     progress("the first step's model on all later steps")
     with open_study(study, today=today) as tables:

@@ -1,6 +1,7 @@
 """The command line. Nothing heavy is imported before a command needs it."""
 
 import json
+import os
 import shlex
 import signal
 import sys
@@ -393,8 +394,8 @@ def backtest(
 
     with _progress() as progress:
         found = api.backtest(
-            study, steps=steps, every=every, workers=workers, out=out, track=track, tracking_uri=tracking_uri,
-            progress=progress,
+            study, steps=steps, every=every, workers=workers or os.cpu_count() or 1, out=out, track=track,
+            tracking_uri=tracking_uri, progress=progress,
         )  # fmt: skip
     if as_json:
         tables = {name: _records(getattr(found, name)) for name in ("steps", "chosen", "left_out", "totals")}

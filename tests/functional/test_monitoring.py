@@ -11,9 +11,8 @@ import pytest
 def watched(propensity, trained, tmp_path_factory):
     place = tmp_path_factory.mktemp("monitoring")
     uri = f"sqlite:///{place / 'mlflow.db'}"
-    answer = propensity(
-        "monitor", trained.study, "--runs", trained.runs, "--out", place, "--tracking-uri", uri, "--json"
-    )
+    given = ("--runs", trained.runs, "--out", place, "--tracking-uri", uri)
+    answer = propensity("monitor", trained.study, *given, "--json")
     assert answer.code == 0, answer.err
     return place, answer.json
 
