@@ -38,6 +38,10 @@ _MISSING = 0.1
 """Change of the share of missing values that is told."""
 _UNSEEN = 0.02
 """Share of prospects with a category that train did not have, that is told."""
+_MONTHS_DIFFER = 0.1
+"""By how much the level of one month differs from another's at least, as a standard deviation: seasons, holidays."""
+_SEASON = 3
+"""Months that are alike: as many count as one where several are taken together."""
 _COUNTS = 0.01
 """Share of all importance from which a feature counts by itself."""
 
@@ -64,7 +68,7 @@ class Cohort:
     X : DataFrame of shape (n, p)
     log_odds, probability : ndarray of shape (n,)
     y : ndarray of shape (n,) or None
-        Who bought; None where that is not known yet.
+        Who bought; None where that is not known.
     error : float
         Standard error of the sum of the probabilities, as the model's own uncertainty tells.
     groups : dict
@@ -96,7 +100,7 @@ class Health:
         of prospects).
     months : list of dict
         Each cutoff since the model learnt whose outcome is known: ``as_of``, ``prospects``, ``buyers``, ``expected``,
-        ``ratio``, ``low``, ``high``, ``roc_auc`` with ``…_low`` and ``…_high``, and ``roc_auc_expected``.
+        ``ratio``, ``low``, ``high``, ``roc_auc`` with ``…_low``, ``…_high`` and ``…_error``, and ``roc_auc_expected``.
     expected : dict
         Of the prospects now: ``buyers``, ``roc_auc`` and ``lift_at_capacity`` with ``…_low`` and ``…_high``.
     mix : list of dict
@@ -155,12 +159,13 @@ def look_after(
     Health
     """
     features, score = _moved(learnt, now, weight, categorical)
-    months = [_month(cohort, capacity=capacity, seed=seed) for cohort in since]
+    spread = _months_differ(learnt)
+    months = [_month(cohort, spread=spread, capacity=capacity, seed=seed) for cohort in since]
     expected = expected_performance(now.probability, now.log_odds, capacity=capacity, seed=seed)
     before = [expected_performance(c.probability, c.log_odds, capacity=capacity, seed=seed, draws=0) for c in learnt]
     mix = _mix(learnt, now)
     checks = [
-        _calibration(since, spec),
+        _calibration(since, spec, spread=spread),
         _ranking(months),
         _shift("inputs, weighed by importance", score["inputs"], score["inputs_usual"], spec),
         _shift("score", score["score"], score["score_usual"], spec),
@@ -246,10 +251,23 @@ def _moved(
     return ordered.reset_index()[columns], told
 
 
-def _month(cohort: Cohort, *, capacity: float, seed: int) -> dict[str, Any]:
+def _months_differ(learnt: Sequence[Cohort]) -> float:
+    """By how much actual over expected differs from month to month beyond the count's chance, as a standard deviation.
+
+    From the months that the model learnt from, by the method of moments; few months tell it badly, hence the least.
+    """
+    known = [as_promised([cohort], level=SHOWN, spread=0.0) for cohort in learnt if cohort.y is not None]
+    ratios = [row["ratio"] for row in known if row["ratio"] is not None]
+    if len(ratios) < 2:
+        return _MONTHS_DIFFER
+    chance = float(np.mean([1 / row["expected"] for row in known if row["ratio"] is not None]))
+    return float(np.sqrt(max(np.var(ratios, ddof=1) - chance, _MONTHS_DIFFER**2)))
+
+
+def _month(cohort: Cohort, *, spread: float, capacity: float, seed: int) -> dict[str, Any]:
     assert cohort.y is not None  # noqa: S101 - a matured cohort
     y = cohort.y.astype(np.float64)
-    told = as_promised([cohort], level=SHOWN)
+    told = as_promised([cohort], level=SHOWN, spread=spread)
     row: dict[str, Any] = {"as_of": cohort.as_of, "prospects": len(y), **told, "base_rate": float(y.mean())}
     drawn = cluster_bootstrap(
         y, {"model": cohort.probability}, np.arange(len(y)), capacity=capacity, seed=seed, replicates=300, level=NOTICE,
@@ -257,11 +275,12 @@ def _month(cohort: Cohort, *, capacity: float, seed: int) -> dict[str, Any]:
     )  # fmt: skip
     low, high = drawn.intervals("model")["roc_auc"] or (None, None)
     row |= {"roc_auc": drawn.estimates["model"]["roc_auc"], "roc_auc_low": low, "roc_auc_high": high}
+    row["roc_auc_error"] = None if low is None else float(np.nanstd(drawn.draws["model"]["roc_auc"]))
     promised = expected_performance(cohort.probability, cohort.log_odds, capacity=capacity, seed=seed, draws=0)
     return {**row, "roc_auc_expected": promised["roc_auc"]}
 
 
-def _calibration(since: Sequence[Cohort], spec: MonitoringSpec) -> Check:
+def _calibration(since: Sequence[Cohort], spec: MonitoringSpec, *, spread: float) -> Check:
     """As many buyers as were promised, in the latest month that is known, and in all of them?"""
     name = "buyers, as promised"
     if not since:
@@ -270,7 +289,7 @@ def _calibration(since: Sequence[Cohort], spec: MonitoringSpec) -> Check:
     for what, cohorts in (("the latest month", since[-1:]), (f"all {len(since)} months", since)):
         if what != "the latest month" and len(since) == 1:
             continue
-        found, alarm = as_promised(cohorts, level=NOTICE), as_promised(cohorts, level=ALARM)
+        found, alarm = (as_promised(cohorts, level=level, spread=spread) for level in (NOTICE, ALARM))
         if max(found["buyers"], found["expected"]) < _FEW or found["ratio"] is None:
             told.append(f"{what}: too few buyers to tell")
             continue
@@ -284,8 +303,8 @@ def _calibration(since: Sequence[Cohort], spec: MonitoringSpec) -> Check:
     return Check(name, LEVELS[worst], "; ".join(told))
 
 
-def as_promised(cohorts: Sequence[Cohort], *, level: float) -> dict[str, Any]:
-    """Actual beside expected buyers, counting what the model itself does not know.
+def as_promised(cohorts: Sequence[Cohort], *, level: float, spread: float) -> dict[str, Any]:
+    """Actual beside expected buyers, counting what the model itself does not know, and that months differ.
 
     Parameters
     ----------
@@ -293,12 +312,14 @@ def as_promised(cohorts: Sequence[Cohort], *, level: float) -> dict[str, Any]:
         Matured ones. Errors of their sums are taken to agree: it is one model.
     level : float
         Of the interval.
+    spread : float
+        By how much the level of one month differs from another's, as a standard deviation of the ratio.
 
     Returns
     -------
     dict
         ``buyers``, ``expected``, ``ratio`` with ``low`` and ``high`` (None where nothing is expected): the exact
-        interval of a Poisson count and the model's own error, put together on the logarithm (MOVER,
+        interval of a Poisson count, the model's own error and `spread`, put together on the logarithm (MOVER,
         https://doi.org/10.1002/sim.3095).
     """
     y = np.concatenate([cohort.y for cohort in cohorts if cohort.y is not None])
@@ -306,7 +327,9 @@ def as_promised(cohorts: Sequence[Cohort], *, level: float) -> dict[str, Any]:
     told = {name: found[name] for name in ("buyers", "expected", "ratio", "low", "high")}
     if found["ratio"] is None:
         return told
-    own = ndtri((1 + level) / 2) * sum(cohort.error for cohort in cohorts) / found["expected"]
+    of_model = sum(cohort.error for cohort in cohorts) / found["expected"]
+    of_months = spread * np.sqrt(min(1.0, _SEASON / len(cohorts)))
+    own = ndtri((1 + level) / 2) * np.hypot(of_model, of_months)
     if found["ratio"] > 0:
         told["low"] = found["ratio"] * float(np.exp(-np.hypot(np.log(found["ratio"] / found["low"]), own)))
         told["high"] = found["ratio"] * float(np.exp(np.hypot(np.log(found["high"] / found["ratio"]), own)))
@@ -328,12 +351,13 @@ def _ranking(months: Sequence[Mapping[str, Any]]) -> Check:
     row = known[-1]
     promised, found = row["roc_auc_expected"], row["roc_auc"]
     is_clear = row["roc_auc_high"] < promised
+    is_certain = promised - found > ndtri((1 + ALARM) / 2) * row["roc_auc_error"]
     is_large = promised - found > _LOST * (promised - 0.5)
     text = (
         f"AUC {found:.3f} ({row['roc_auc_low']:.3f} to {row['roc_auc_high']:.3f}) as of {row['as_of']}, "
         f"{promised:.3f} expected"
     )
-    return Check(name, LEVELS[int(is_clear) + int(is_clear and is_large)], text)
+    return Check(name, LEVELS[int(is_clear) + int(is_clear and is_certain and is_large)], text)
 
 
 def _shift(name: str, found: float, usual: float, spec: MonitoringSpec) -> Check:

@@ -111,7 +111,7 @@ def gather(
         progress(f"{len(learnt)} cutoffs that the model learnt from, {len(since)} that have matured since")
         cohorts = []
         for cutoff, frame in _frames(tables, study, bundle, [*learnt, *since]):
-            y = label_cohort(tables, frame.keys, cutoff, study=study, express=express) if cutoff in since else None
+            y = label_cohort(tables, frame.keys, cutoff, study=study, express=express)
             cohorts.append(_cohort(bundle, frame, format_instant(cutoff, zone=study.zone), y))
         as_of = format_instant(tables.until, zone=study.zone)
         progress(f"prospects as of {as_of}")

@@ -67,12 +67,25 @@ def test_what_the_model_itself_does_not_know_is_no_alarm() -> None:
     assert level(looked_after([unsure]), "buyers") == "ok"
 
 
-def test_a_clear_but_small_difference_is_to_be_watched() -> None:
-    health = looked_after([cohort(seed, n=20_000, odds=0.87, error=0.0) for seed in range(40, 44)])
-    assert level(health, "buyers") == "watch"
-    strict = looked_after([cohort(seed, n=20_000, odds=0.87, error=0.0) for seed in range(40, 44)],
-                          spec=MonitoringSpec(calibration=(0.95, 1.05)))  # fmt: skip
-    assert level(strict, "buyers") == "retrain"
+def test_between_notice_and_alarm_it_is_to_be_watched() -> None:
+    def months(odds: float) -> list[Cohort]:
+        return [cohort(seed, n=20_000, odds=odds, error=0.0) for seed in range(40, 44)]
+
+    assert level(looked_after(months(0.9)), "buyers") == "ok"  # months differ by as much
+    assert level(looked_after(months(0.74)), "buyers") == "watch"
+    assert level(looked_after(months(0.6)), "buyers") == "retrain"
+    wide = MonitoringSpec(calibration=(0.5, 2.0))
+    assert level(looked_after(months(0.6), spec=wide), "buyers") == "watch"  # clear, and within what the study allows
+
+
+def test_how_months_differ_is_learnt_from_those_of_before() -> None:
+    seasons = [cohort(seed, odds=odds, error=0.0) for seed, odds in enumerate((0.5, 1.0, 1.6, 0.6, 1.5))]
+    given: dict[str, Any] = {"weight": WEIGHT, "categorical": ["region"], "descriptions": {}, "spec": MonitoringSpec(),
+                             "capacity": 0.1, "seed": 0}  # fmt: skip
+    weak = cohort(22, odds=0.5, error=0.0)
+    alike = [cohort(seed, error=0.0) for seed in range(5)]
+    assert level(look_after(alike, [weak], NOW, **given), "buyers") == "retrain"
+    assert level(look_after(seasons, [weak], NOW, **given), "buyers") == "ok"
 
 
 def test_a_ranking_that_has_worn_off_is_seen() -> None:
@@ -139,32 +152,32 @@ def test_the_interval_of_a_promise_is_poissons_where_the_model_is_sure_and_wider
     rows = cohort(80, error=0.0)
     assert rows.y is not None
     buyers, expected = int(rows.y.sum()), float(rows.probability.sum())
-    found = as_promised([rows], level=0.95)
+    found = as_promised([rows], level=0.95, spread=0.0)
     # exact: the rates at which so many, or so few, are the 2.5 % tail
     assert poisson.sf(buyers - 1, found["low"] * expected) == pytest.approx(0.025, rel=1e-6)
     assert poisson.cdf(buyers, found["high"] * expected) == pytest.approx(0.025, rel=1e-6)
-    unsure = as_promised([replace(rows, error=0.1 * expected)], level=0.95)
+    unsure = as_promised([replace(rows, error=0.1 * expected)], level=0.95, spread=0.0)
     assert unsure["low"] < found["low"] < found["high"] < unsure["high"]
-    nobody = as_promised([replace(rows, y=np.zeros_like(rows.y))], level=0.95)
+    nobody = as_promised([replace(rows, y=np.zeros_like(rows.y))], level=0.95, spread=0.0)
     assert (nobody["ratio"], nobody["low"]) == (0.0, 0.0)
     assert nobody["high"] == pytest.approx(-np.log(0.025) / expected)
 
 
-def test_quiet_years_alarm_in_fewer_than_one_of_twenty_and_turned_markets_in_all() -> None:
-    """Months as the model promises them, its level off by its own standard error, one draw a year."""
+def test_quiet_years_alarm_in_fewer_than_one_of_twenty_and_turned_markets_are_seen() -> None:
+    """The model's level off by its own standard error, one draw a year, and each quarter's by a tenth."""
     rng, quiet, seen = np.random.default_rng(5), 0, 0
     for year in range(40):
-        off = float(np.exp(rng.normal(0, 0.1)))
-        months = [cohort(1_000 + 20 * year + m, n=2_000, odds=off, error=0.0) for m in range(12)]
+        off = np.exp(rng.normal(0, 0.1) + np.repeat(rng.normal(0, 0.1, 4), 3))
+        months = [cohort(1_000 + 20 * year + m, n=2_000, odds=off[m], error=0.0) for m in range(12)]
         months = [replace(month, error=0.1 * float(month.probability.sum())) for month in months]
         quiet += any(_alarms(months[: m + 1]) for m in range(12))
         turned = cohort(5_000 + year, n=2_000, odds=0.38)
         seen += _alarms([*months, replace(turned, error=0.1 * float(turned.probability.sum()))])
     assert quiet <= 2
-    assert seen == 40
+    assert seen >= 38
 
 
 def _alarms(months: list[Cohort]) -> bool:
     from propensity.health import _calibration
 
-    return _calibration(months, MonitoringSpec()).level == "retrain"
+    return _calibration(months, MonitoringSpec(), spread=0.1).level == "retrain"
