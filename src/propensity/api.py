@@ -282,6 +282,7 @@ def score(
     wording: str | None = None,
     random_control: str | float | None = None,
     anyway: bool = False,
+    since: str | Path | None = None,
     progress: "Progress" = _quiet,
 ) -> "ScoreResult":
     """Rank the prospects as of a date, or the rows of a file for a snapshot study.
@@ -306,6 +307,8 @@ def score(
         The share of customers whom the campaign leaves alone (``2%``), in place of the study's own.
     anyway : bool
         Make the list although there are fewer prospects or records than usual, or older ones.
+    since : str or Path, optional
+        An earlier list of the study: who rose and fell since, and why, is in ``changes`` and written beside the list.
 
     Returns
     -------
@@ -326,6 +329,7 @@ def score(
         runs=Path(runs) if runs is not None else None,
         tracking_uri=tracking_uri,
         anyway=anyway,
+        since=_path(since),
         today=datetime.now(UTC),
         progress=progress,
     )

@@ -304,6 +304,9 @@ def score(
     anyway: Annotated[
         bool, typer.Option("--anyway", help="Make the list although there is less to make it from than usual.")
     ] = False,
+    since: Annotated[
+        Path | None, typer.Option(help="An earlier list: who rose and fell since, and why, is written beside this one.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rank the prospects as of a date and write the list."""
@@ -321,6 +324,7 @@ def score(
             wording=wording,
             random_control=random_control,
             anyway=anyway,
+            since=since,
             progress=progress,
         )
     if as_json:
@@ -328,7 +332,7 @@ def score(
         return
     import pandas as pd
 
-    from propensity.report.terminal import say, show_prospects, show_table, whole
+    from propensity.report.terminal import say, show_changes, show_prospects, show_table, whole
 
     waterfall = pd.DataFrame(result.manifest["waterfall"])[["name", "count", "reason"]]
     show_table(waterfall, title="Waterfall", fold=["reason"])
@@ -336,6 +340,9 @@ def score(
     show_prospects(result.prospects)
     say()
     manifest = result.manifest
+    if result.changes is not None:
+        show_changes(result.changes, manifest["changes"])
+        say()
     known = f", known on {manifest['matures_on']}" if manifest["matures_on"] else ""
     if manifest["control"]:
         say(f"Control: {manifest['control']['prospects']:,} are left alone (column control).")

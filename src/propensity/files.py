@@ -4,7 +4,7 @@ import json
 import math
 import secrets
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     import pandas as pd
     import pyarrow as pa
 
+MANIFEST_SUFFIX = ".manifest.json"
+"""What the manifest beside a list adds to the list's name."""
+_FIGURES = ("probability", "points")
 FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 
 
@@ -125,6 +128,36 @@ def write_list(frame: "pd.DataFrame", place: Path) -> Path:
         else:
             escape_formulas(frame).to_csv(work, index=False)
     return place
+
+
+def read_list(file: Path, *, needed: Sequence[str], kept: Sequence[str] = ()) -> "pd.DataFrame":
+    """Some columns of a list that `write_list` wrote, keys as texts; those of `kept` where it has them.
+
+    Raises
+    ------
+    InputError
+        When it cannot be read, or a column that is needed is missing.
+    """
+    import pandas as pd
+
+    try:
+        if file.suffix == ".csv":
+            gaps = {name: [""] for name in _FIGURES}
+            rows = pd.read_csv(file, dtype={"customer_id": str}, keep_default_na=False, na_values=gaps)
+            rows["customer_id"] = rows["customer_id"].map(_unescape)
+        else:
+            rows = pd.read_parquet(file)
+    except (OSError, ValueError, KeyError) as error:
+        raise InputError(f"{file}: cannot be read as a list ({str(error).splitlines()[0]}).") from None
+    missing = [name for name in needed if name not in rows]
+    if missing:
+        raise InputError(f"{file}: a list has the columns {', '.join(missing)}. Write it again: propensity score.")
+    return rows[[*needed, *(name for name in kept if name in rows)]].astype({"customer_id": str})
+
+
+def _unescape(text: str) -> str:
+    """A text as it was before `escape_formulas`."""
+    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_STARTS) else text
 
 
 def write_row_groups(tables: Iterable["pa.Table"], place: Path, *, schema: "pa.Schema") -> None:

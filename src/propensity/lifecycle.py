@@ -13,10 +13,10 @@ from propensity.config import Study
 from propensity.data.connect import to_frame
 from propensity.data.tables import Tables
 from propensity.errors import InputError
-from propensity.files import FORMULA_STARTS, to_json, write_list
+from propensity.files import MANIFEST_SUFFIX, read_list, to_json, write_list
 from propensity.labels import bought_within, first_purchases, is_mature
 from propensity.outcomes import NEEDED, bands, control_effect, expected_buyers, realised
-from propensity.pipelines import MANIFEST_SUFFIX, Progress, engine_errors, open_study
+from propensity.pipelines import Progress, engine_errors, open_study
 from propensity.results import OutcomesResult
 from propensity.samples import express
 from propensity.temporal import format_instant, to_instant
@@ -79,7 +79,7 @@ def outcomes(
             name = str(file.relative_to(lists))
             progress(f"outcome of {name}")
             as_of = to_instant(manifest["as_of"], zone=study.zone)
-            listed = _read_list(file)
+            listed = read_list(file, needed=NEEDED, kept=_KEPT)
             listed = _with_outcome(tables, study, listed, as_of, codes, name=name)
             facts = {"list": name, "as_of": manifest["as_of"], "matures_on": manifest["matures_on"]}
             mature = is_mature(study, as_of, until=tables.until)
@@ -141,27 +141,6 @@ def _is_seen(study: Study, manifest: dict[str, Any], as_of: datetime) -> bool:
     if learnt_until is None:
         return True
     return study.label_window(as_of).start < datetime.fromisoformat(learnt_until)
-
-
-def _read_list(file: Path) -> pd.DataFrame:
-    """The columns of a list that its outcome needs, keys as texts."""
-    try:
-        if file.suffix == ".csv":
-            rows = pd.read_csv(file, dtype={"customer_id": str}, keep_default_na=False, na_values={"probability": [""]})
-            rows["customer_id"] = rows["customer_id"].map(_unescape)
-        else:
-            rows = pd.read_parquet(file)
-    except (OSError, ValueError) as error:
-        raise InputError(f"{file}: cannot be read as a list ({str(error).splitlines()[0]}).") from None
-    missing = [name for name in NEEDED if name not in rows]
-    if missing:
-        raise InputError(f"{file}: a list has the columns {', '.join(missing)}. Write it again: propensity score.")
-    return rows[[*NEEDED, *(name for name in _KEPT if name in rows)]].astype({"customer_id": str})
-
-
-def _unescape(text: str) -> str:
-    """A text as it was before `files.escape_formulas`."""
-    return text[1:] if text.startswith("'") and text[1:].startswith(FORMULA_STARTS) else text
 
 
 def _with_outcome(

@@ -20,18 +20,21 @@ from ibis.common.exceptions import IbisError
 from propensity.audit.leaks import audit_rows, audit_single, audit_tables
 from propensity.audit.untouched import Trained
 from propensity.bundle import Bundle, load_bundle
+from propensity.changes import Earlier, told_in_short
 from propensity.cohort import FunnelStep
 from propensity.config import DataSpec, Study, meaning_fingerprint, resolve_path
-from propensity.data.connect import Alter
+from propensity.data.connect import Alter, to_frame
 from propensity.data.snapshot import SnapshotRows
-from propensity.data.tables import Tables, open_tables
+from propensity.data.tables import Tables, between, open_tables, outcome_records
 from propensity.drivers import Previous
 from propensity.errors import BundleError, CheckFailedError, ConfigError, DataError, EnvironmentFailedError, InputError
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
 from propensity.features.stored import write_matrix_by_workers
 from propensity.files import (
+    MANIFEST_SUFFIX,
     point_latest,
+    read_list,
     require_link,
     to_json,
     whole_file,
@@ -71,9 +74,9 @@ from propensity.samples import (
     snapshot_samples,
     temporal_samples,
 )
-from propensity.scoring import list_manifest, ranked_list
+from propensity.scoring import in_order, list_manifest, ranked_list
 from propensity.summary import package_versions
-from propensity.temporal import format_instant
+from propensity.temporal import Window, format_instant, to_instant
 from propensity.training import Training, train_study
 
 if TYPE_CHECKING:
@@ -82,7 +85,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Progress = Callable[[str], None]
-MANIFEST_SUFFIX = ".manifest.json"
 TRIALS = "trials.jsonl"
 """Trials of searches for parameters, beside a study's runs."""
 LEAKS = "leaks.json"
@@ -549,6 +551,7 @@ def score(
     runs: Path | None = None,
     tracking_uri: str | None = None,
     anyway: bool = False,
+    since: Path | None = None,
     today: datetime | None = None,
     progress: Progress = logger.info,
 ) -> ScoreResult:
@@ -570,6 +573,8 @@ def score(
         Where the study's runs are; default ``runs/<study>``.
     anyway : bool
         Make the list although there is less to make it from than usual.
+    since : Path, optional
+        An earlier list: what has changed since is told, and written beside the list.
     today : datetime, optional
         Records after this instant are impossible: counted and left out, as in training.
 
@@ -590,7 +595,9 @@ def score(
     if study.is_snapshot:
         if data is None:
             raise InputError("--data: a snapshot study scores the rows of a file. Name it: --data FILE.")
-        rows, digest = read_snapshot_rows(study, file=data), None
+        if since is not None:
+            raise InputError("--since: a snapshot's rows have no earlier day to look at. Leave it out.")
+        rows, digest, earlier = read_snapshot_rows(study, file=data), None, None
         every = np.ones(len(rows.keys), dtype=bool)
         frame = snapshot_frame(rows, bundle.plan, rows.is_target & ~rows.is_suppressed)
         steps = snapshot_funnel(rows, study, every)
@@ -608,14 +615,43 @@ def score(
             if not anyway:
                 _refuse_short(study, bundle, frame, tables, as_of)
             digest = tables.fingerprint()
+            earlier = None if since is None else _look_back(tables, study, bundle, since, as_of)
     _refuse_unseen(study, frame)
     ranked = ranked_list(study, bundle, frame, wording, progress=progress)
     manifest = list_manifest(study, bundle, ranked, steps, as_of, frame, digest=digest)
+    changes = None
+    if earlier is not None:
+        progress("what has changed since the earlier list")
+        changes = earlier.changes(study, bundle, ranked, in_order(frame, ranked), wording)
+        manifest["changes"] = told_in_short(changes, since=earlier.as_of)
     if out is not None:
         with whole_file(out.with_name(out.name + MANIFEST_SUFFIX)) as work:
             work.write_text(to_json(manifest), encoding="utf-8")
+            if changes is not None:
+                write_list(changes, out.with_name(f"{out.stem}.changes{out.suffix}"))
             write_list(ranked, out)
-    return ScoreResult(path=out, prospects=ranked, manifest=manifest)
+    return ScoreResult(path=out, prospects=ranked, manifest=manifest, changes=changes)
+
+
+def _look_back(tables: Tables, study: Study, bundle: Bundle, file: Path, as_of: datetime) -> Earlier:
+    """An earlier list, and its day as this model sees it."""
+    place = file.with_name(file.name + MANIFEST_SUFFIX)
+    try:
+        manifest = json.loads(place.read_text(encoding="utf-8"))
+        own, day = manifest["study"], str(manifest["as_of"])
+    except (OSError, ValueError, KeyError, TypeError):
+        raise InputError(f"--since: {place} cannot be read: it is the manifest beside a list. Name a list.") from None
+    then = to_instant(day, zone=study.zone)
+    if own != study.study or then >= as_of:
+        raise InputError(
+            f"--since: {file} is a list of {own} as of {day}. Name one of {study.study} before "
+            f"{format_instant(as_of, zone=study.zone)}."
+        )
+    listed = read_list(file, needed=("customer_id", "rank", "points"))
+    frame, _ = scoring_frame(tables, study, bundle.plan, then)
+    records = between(outcome_records(tables, study.outcome, express=express), Window(then, as_of))
+    bought = to_frame(records.select("customer_id").distinct())["customer_id"]
+    return Earlier(day, listed, frame, bought.astype(str).tolist())
 
 
 def _refuse_short(study: Study, bundle: Bundle, frame: Frame, tables: Tables, as_of: datetime) -> None:

@@ -149,11 +149,12 @@ class TrainResult:
 
 @dataclass(frozen=True)
 class ScoreResult:
-    """A prospect list and its manifest."""
+    """A prospect list, its manifest, and what has changed since an earlier one, where one was named."""
 
     path: Path | None
     prospects: pd.DataFrame
     manifest: dict[str, Any]
+    changes: pd.DataFrame | None = None
 
     def __repr__(self) -> str:
         columns = ["rank", "customer_id", "probability", "grade", "points", "reason_1"]

@@ -329,3 +329,38 @@ def test_every_row_keeps_the_contract(propensity, trained):
     errors = [error.message for row in rows for error in validator.iter_errors(row)]
     assert errors == []
     assert len(rows) > 500
+
+
+def test_changes_since_an_earlier_list(propensity, trained, market, tmp_path):
+    first, later = tmp_path / "first.csv", tmp_path / "later.parquet"
+    assert score(propensity, trained, first).code == 0
+    given = ("--as-of", LATER, "--model", trained.folder / "bundle", "--out")
+    answer = propensity("score", trained.study, *given, later, "--since", first)
+    assert answer.code == 0, answer.err
+    assert f"Who rose and fell most since {AS_OF}" in answer.out
+    changes = pd.read_parquet(tmp_path / "later.changes.parquet").set_index("customer_id")
+    now = pd.read_parquet(later).set_index("customer_id")
+    before = pd.read_parquet(trained.folder / "prospects.parquet").set_index("customer_id")
+    both = now.index.intersection(before.index)
+    assert set(changes.index) == set(now.index) | set(before.index)
+    own = changes.loc[both]
+    assert (own["status"] == "on both lists").all()
+    assert own["by_model"].abs().max() < 1e-9  # the same model
+    moved = now.loc[both, "points"] - before.loc[both, "points"]
+    assert own["by_data"].to_numpy() == pytest.approx(moved.to_numpy(), abs=1e-9)
+    assert (own["rank_now"] == now.loc[both, "rank"]).all()
+    purchases = pd.read_parquet(market / "purchases.parquet").query("category == 'home_insurance'")
+    when = pd.to_datetime(purchases["ordered_at"])
+    bought = set(purchases.loc[(when >= AS_OF) & (when < LATER), "customer_id"])
+    went = changes[changes["rank_now"].isna()]
+    assert set(went.index[went["status"] == "bought since"]) == bought & set(went.index)
+    assert bought & set(went.index)
+    manifest = json.loads((tmp_path / "later.parquet.manifest.json").read_text())
+    assert manifest["changes"]["since"] == AS_OF
+    assert sum(manifest["changes"]["status"].values()) == len(changes)
+    late = propensity("score", trained.study, *given, tmp_path / "again.csv", "--since", later)
+    assert late.code == 2
+    assert "before 2025-09-14" in " ".join(late.err.split())
+    nothing = propensity("score", trained.study, *given, tmp_path / "again.csv", "--since", tmp_path / "none.csv")
+    assert nothing.code == 2
+    assert not list(tmp_path.glob("again*"))

@@ -26,6 +26,7 @@ _WIDTH = 100
 _MISSING = "–"
 _REASONS = 3
 _CONTRIBUTIONS = 15
+_MOVED = 5
 _SHORT = {
     "single_indicator": "Indicator", "fitted_scorecard": "Fitted", "selected": "Anew", "never_retrained": "Never",
     "truth": "Truth", "random": "Lot",
@@ -229,6 +230,27 @@ def _figure_with(row: Mapping[Any, Any], name: str, low: str, high: str) -> str:
         return ""
     bounds = "" if pd.isna(row[low]) else f" ({row[low]:.2f} to {row[high]:.2f})"
     return f"{row[name]:.2f}{bounds}"
+
+
+def show_changes(changes: pd.DataFrame, told: Mapping[str, Any]) -> None:
+    """Show who rose and fell most since an earlier list, and why."""
+    stayed = changes[changes["points_before"].notna() & changes["points_now"].notna()]
+    change = stayed["points_now"] - stayed["points_before"]
+    moved = pd.concat([stayed[change > 0].head(_MOVED), stayed[change < 0].head(_MOVED)])
+    names = {
+        "customer_id": "customer",
+        "rank_before": "rank then",
+        "rank_now": "rank now",
+        "reason_1": "what moved it most",
+    }
+    shown = moved[list(names)].rename(columns=names)
+    points = (moved["points_now"] - moved["points_before"]).map("{:+.1f}".format)
+    shown.insert(3, "points", points)
+    shown.insert(4, "by data", moved["by_data"].map("{:+.1f}".format))
+    shown.insert(5, "by model", moved["by_model"].map("{:+.1f}".format))
+    show_table(shown, title=f"Who rose and fell most since {told['since']}", fold=["what moved it most"])
+    counts = (f"{count:,} {name}" for name, count in told["status"].items())
+    say(f"Since {told['since']}: {', '.join(counts)}.")
 
 
 def show_backtest(found: BacktestResult) -> None:
