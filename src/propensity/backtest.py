@@ -6,6 +6,7 @@ prospects of that day, and is held against what they did. Nothing here reads dat
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from scipy.special import ndtri
 from propensity.config import ContactSpec, CutoffsSpec, Study
 from propensity.errors import InputError
 from propensity.evaluation.ranking import Tally, rank, rows_at, taken
-from propensity.temporal import Duration, to_instant
+from propensity.temporal import Duration, format_instant
 
 SELECTED, FROZEN, TRUTH, RANDOM = "selected", "never_retrained", "truth", "random"
 STEPS = 12
@@ -29,7 +30,7 @@ Floats = npt.NDArray[np.float64]
 
 def step_studies(
     study: Study, *, steps: int | None, every: Duration, latest: datetime, begins: datetime | None
-) -> list[Study]:
+) -> tuple[list[Study], dict[str, str]]:
     """The study as it would have stood at each step, the earliest first.
 
     Parameters
@@ -45,13 +46,15 @@ def step_studies(
 
     Returns
     -------
-    list of Study
+    studies : list of Study
         Each with its own train, validation and test cutoffs, and no cutoff for a list.
+    left_out : dict
+        Date of a step → why it cannot be: cutoffs that are moved by months can come too close to each other.
 
     Raises
     ------
     InputError
-        When the records do not reach back far enough, or the cutoffs of a step would overlap.
+        When the records do not reach back far enough, or no step can be.
     """
     if study.cutoffs is None:
         raise InputError("backtest: a snapshot has no past to walk through. It needs a study on dated tables.")
@@ -63,35 +66,42 @@ def step_studies(
     while every.after(test, zone=zone, times=last) > latest:
         last -= 1
     found: list[Study] = []
+    left_out: dict[str, str] = {}
     for times in range(last, last - (steps or STEPS), -1):
         moved = {
             split: [every.after(cutoff, zone=zone, times=times) for cutoff in cutoffs] for split, cutoffs in own.items()
         }
+        when = format_instant(moved["test"][0], zone=zone)
         train = [cutoff for cutoff in moved["train"] if begins is None or cutoff > begins]
         if not train and found and steps is None:
             break
         if not train:
-            when = every.after(test, zone=zone, times=times).astimezone(zone).date()
             raise InputError(
                 f"--steps: the step as of {when} would have nothing to learn from: the records begin on "
                 f"{begins.astimezone(zone).date() if begins else '?'}. At most {len(found)} steps are possible."
             )
-        found.append(_moved(study, [*train, moved["validation"][0], moved["test"][0]]))
-    return found[::-1]
+        cutoffs = [*train, moved["validation"][0], moved["test"][0]]
+        overlap = _overlap(study, cutoffs)
+        if overlap:
+            left_out[when] = overlap
+        else:
+            *days, validation, day = [_day(cutoff, study) for cutoff in cutoffs]
+            spec = CutoffsSpec(train=tuple(days), validation=validation, test=day)
+            found.append(study.model_copy(update={"cutoffs": spec}))
+    if not found:
+        when, why = next(iter(left_out.items()))
+        raise InputError(f"backtest: no step from {every} to {every} can be; as of {when}: {why}. Try another --every.")
+    return found[::-1], left_out
 
 
-def _moved(study: Study, cutoffs: Sequence[datetime]) -> Study:
-    *train, validation, test = [_day(cutoff, study) for cutoff in cutoffs]
-    spec = CutoffsSpec(train=tuple(train), validation=validation, test=test)
-    moved = study.model_copy(update={"cutoffs": spec})
-    for earlier, later in ((train[-1], validation), (validation, test)):
-        known = study.matures_at(to_instant(earlier, zone=study.zone))
-        if known > to_instant(later, zone=study.zone):
-            raise InputError(
-                f"--every: at the step as of {test} the outcome of {earlier} is known from {known:%Y-%m-%d} on, after "
-                f"the cutoff {later}. Choose a step in the unit of the study's own cutoffs, such as 30d."
-            )
-    return moved
+def _overlap(study: Study, cutoffs: Sequence[datetime]) -> str | None:
+    """Why the last train cutoff, validation and test do not keep the embargo; None where they do."""
+    for earlier, later in pairwise(cutoffs[-3:]):
+        known = study.matures_at(earlier)
+        if known > later:
+            told = (format_instant(instant, zone=study.zone) for instant in (earlier, known, later))
+            return "the outcome of {} is known from {} on, after the cutoff {}".format(*told)
+    return None
 
 
 def _day(cutoff: datetime, study: Study) -> date | datetime:

@@ -215,8 +215,13 @@ def train(
         _print_json(_training_facts(result))
     else:
         _show_training(result)
-    if result.untracked:
-        raise EnvironmentFailedError(result.untracked)
+    _fail_untracked(result.untracked)
+
+
+def _fail_untracked(reason: str | None) -> None:
+    """Leave with the environment's exit code where MLflow was not reached, after all else was told."""
+    if reason:
+        raise EnvironmentFailedError(reason)
 
 
 def _training_facts(result: "TrainResult") -> dict[str, Any]:
@@ -371,11 +376,13 @@ def outcomes(
     if as_json:
         tables = {name: _records(getattr(found, name)) for name in ("lists", "bands", "effects")}
         _print_json({"study": found.study, "until": found.until, "file": str(found.path), **tables})
+        _fail_untracked(found.untracked)
         return
     from propensity.report.terminal import show_outcomes, whole
 
     show_outcomes(found)
     whole(f"Rows    {found.path}")
+    _fail_untracked(found.untracked)
 
 
 @app.command()
@@ -407,11 +414,13 @@ def backtest(
     if as_json:
         tables = {name: _records(getattr(found, name)) for name in ("steps", "chosen", "left_out", "totals")}
         _print_json({"study": found.study, "folder": str(found.folder), **tables})
+        _fail_untracked(found.untracked)
         return
     from propensity.report.terminal import show_backtest, whole
 
     show_backtest(found)
     whole(f"Page    {found.folder / 'backtest.html'}")
+    _fail_untracked(found.untracked)
 
 
 @app.command()
@@ -447,7 +456,10 @@ def monitor(
         whole(f"Page    {found.folder / found.as_of.replace(':', '')}.html")
     levels = ["ok", "watch", "retrain"]
     if levels.index(found.verdict) >= levels.index(fail_on):
+        if found.untracked:  # the verdict is what the exit code tells
+            typer.echo(f"warning: {found.untracked}", err=True)
         raise typer.Exit(CheckFailedError.exit_code)
+    _fail_untracked(found.untracked)
 
 
 @app.command()

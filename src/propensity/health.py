@@ -229,7 +229,7 @@ def _moved(
 ) -> tuple[pd.DataFrame, dict[str, float]]:
     """How far inputs and score have moved, beside how far they moved among the cutoffs that were learnt from."""
     shares = pd.Series(dict(weight))
-    shares = shares[shares > 0]
+    shares = shares[shares > 0] if (shares > 0).any() else shares
     pooled = pd.concat([cohort.X[shares.index] for cohort in learnt], ignore_index=True)
     score = np.concatenate([cohort.log_odds for cohort in learnt])
     table, *own = (
@@ -281,23 +281,22 @@ def _month(cohort: Cohort, *, spread: float, capacity: float, seed: int) -> dict
 
 
 def _calibration(since: Sequence[Cohort], spec: MonitoringSpec, *, spread: float) -> Check:
-    """As many buyers as were promised, in the latest month that is known, and in all of them?"""
+    """As many buyers as were promised, at the latest cutoff that is known, and at all of them?"""
     name = "buyers, as promised"
     if not since:
         return Check(name, "ok", "no outcome is known yet that the model has not learnt from")
     worst, told = 0, []
-    for what, cohorts in (("the latest month", since[-1:]), (f"all {len(since)} months", since)):
-        if what != "the latest month" and len(since) == 1:
-            continue
+    looked_at = [("at the latest cutoff", since[-1:]), (f"at all {len(since)} cutoffs", since)]
+    for what, cohorts in looked_at[: min(len(since), 2)]:
         found, alarm = (as_promised(cohorts, level=level, spread=spread) for level in (NOTICE, ALARM))
         if max(found["buyers"], found["expected"]) < _FEW or found["ratio"] is None:
-            told.append(f"{what}: too few buyers to tell")
+            told.append(f"too few buyers to tell {what}")
             continue
         low, high = spec.calibration
         is_large = not low <= found["ratio"] <= high
         worst = max(worst, int(_leaves_out_one(found)) + int(_leaves_out_one(alarm) and is_large))
         told.append(
-            f"{found['buyers']:,} bought of {found['expected']:,.1f} expected in {what}, {found['ratio']:.2f} "
+            f"{found['buyers']:,} bought of {found['expected']:,.1f} expected {what}, {found['ratio']:.2f} "
             f"({found['low']:.2f} to {found['high']:.2f})"
         )
     return Check(name, LEVELS[worst], "; ".join(told))

@@ -9,6 +9,8 @@ from propensity.data.connect import to_frame
 from propensity.data.tables import Tables, as_of, between
 from propensity.temporal import Window, microseconds
 
+_LATEST = 3
+"""Cutoffs that prospects are counted against: a base that grows is not held against its beginnings."""
 _DAYS = 30
 """Length of the window that records are counted in."""
 
@@ -47,14 +49,14 @@ def shortfalls(
     Parameters
     ----------
     usual : sequence of mapping
-        At each cutoff that the model learnt from: ``prospects`` and `volumes`.
+        At each cutoff that the model learnt from, the earliest first: ``prospects`` and `volumes`.
     prospects : int
         On the list.
     found : mapping
         `volumes` at the list's cutoff.
     spec : ListSpec
-        `least` is the share of the least usual count that is enough, `max_age` how much older than usual the newest
-        record may be.
+        `least` is the share of the prospects at the last three of them that is enough, `least_records` that of the
+        records at any (they follow seasons), `max_age` how much older than usual the newest record may be.
 
     Returns
     -------
@@ -64,24 +66,24 @@ def shortfalls(
     Examples
     --------
     >>> usual = [{"prospects": 1_000, "events": {"recent": 5_000.0, "age": 0.5}}]
-    >>> shortfalls(usual, 450, {"events": {"recent": 5_100.0, "age": 0.1}}, ListSpec())
-    ['450 prospects, 1,000 or more while the model learnt (limit 50%)']
+    >>> shortfalls(usual, 550, {"events": {"recent": 5_100.0, "age": 0.1}}, ListSpec())
+    ['550 prospects, 1,000 or more when the model learnt last (limit 70%)']
     """
     if not usual:
         return []
     told = []
-    least = min(row["prospects"] for row in usual)
+    least = min(row["prospects"] for row in usual[-_LATEST:])
     if prospects < spec.least * least:
-        told.append(f"{prospects:,} prospects, {least:,} or more while the model learnt (limit {spec.least:.0%})")
+        told.append(f"{prospects:,} prospects, {least:,} or more when the model learnt last (limit {spec.least:.0%})")
     for role, now in found.items():
         known = [row[role] for row in usual if role in row]
         if not known:
             continue
         few = min(row["recent"] for row in known)
-        if now["recent"] < spec.least * few:
+        if now["recent"] < spec.least_records * few:
             told.append(
                 f"{now['recent']:,.0f} {role} in the last {_DAYS} days, {few:,.0f} or more while the model learnt "
-                f"(limit {spec.least:.0%})"
+                f"(limit {spec.least_records:.0%})"
             )
         ages = [row["age"] for row in known if row["age"] is not None]
         limit = max(ages, default=0.0) + spec.max_age.approximate_days

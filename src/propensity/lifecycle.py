@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pandas as pd
 from propensity.config import Study
 from propensity.data.connect import to_frame
 from propensity.data.tables import Tables
-from propensity.errors import InputError
+from propensity.errors import EnvironmentFailedError, InputError
 from propensity.files import MANIFEST_SUFFIX, read_list, to_json, write_list
 from propensity.labels import bought_within, first_purchases, is_mature
 from propensity.outcomes import NEEDED, bands, control_effect, expected_buyers, realised
@@ -108,7 +109,7 @@ def outcomes(
     )
     write_list(pd.concat(rows, ignore_index=True), place)
     if track and by_band:
-        _track(study, result, uri=tracking_uri or study.tracking.uri)
+        result = replace(result, untracked=_track(study, result, uri=tracking_uri or study.tracking.uri))
     return result
 
 
@@ -165,7 +166,8 @@ def _with_outcome(
     )
 
 
-def _track(study: Study, result: OutcomesResult, *, uri: str) -> None:
+def _track(study: Study, result: OutcomesResult, *, uri: str) -> str | None:
+    """Log the figures to MLflow; why they could not be, where they could not."""
     from propensity.tracking import log_by_date  # importing mlflow takes seconds
 
     figures: dict[str, dict[str, float]] = {}
@@ -176,12 +178,16 @@ def _track(study: Study, result: OutcomesResult, *, uri: str) -> None:
             if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
         }
     tables = {name: getattr(result, name).to_dict("records") for name in ("lists", "bands", "effects")}
-    log_by_date(
-        "outcomes",
-        figures,
-        documents={"outcomes.json": to_json(tables)},
-        study=study.study,
-        until=result.until,
-        uri=uri,
-        experiment=study.tracking.experiment or study.study,
-    )
+    try:
+        log_by_date(
+            "outcomes",
+            figures,
+            documents={"outcomes.json": to_json(tables)},
+            study=study.study,
+            until=result.until,
+            uri=uri,
+            experiment=study.tracking.experiment or study.study,
+        )
+    except EnvironmentFailedError as error:
+        return str(error)
+    return None

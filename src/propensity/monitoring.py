@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pandas as pd
 from propensity.bundle import Bundle
 from propensity.config import Study
 from propensity.data.tables import Tables
-from propensity.errors import CheckFailedError, DataError, InputError
+from propensity.errors import CheckFailedError, DataError, EnvironmentFailedError, InputError
 from propensity.explain.contributions import contributions
 from propensity.features.matrix import Frame, build_frame
 from propensity.files import to_json, whole_file
@@ -96,7 +97,7 @@ def monitor(
     _write(study, result)
     if track:
         progress("logging to MLflow")
-        _track(study, result, uri=uri)
+        result = replace(result, untracked=_track(study, result, uri=uri))
     return result
 
 
@@ -147,8 +148,11 @@ def _cutoffs(study: Study, bundle: Bundle, *, until: datetime) -> tuple[list[dat
             f"monitor: the model learnt until {format_instant(learnt_until, zone=study.zone)}, when none of the "
             "study's cutoffs had matured. Is it a model of this study? Train it again."
         )
+    # Windows that overlap would count one purchase several times.
+    assert study.outcome.horizon is not None  # noqa: S101 - it has dates
+    step = max(study.cutoff_step, study.outcome.horizon, key=lambda duration: duration.approximate_days)
     since, times = [], 1
-    while is_mature(study, cutoff := study.cutoff_step.after(learnt[-1], zone=study.zone, times=times), until=until):
+    while is_mature(study, cutoff := step.after(learnt[-1], zone=study.zone, times=times), until=until):
         if study.label_window(cutoff).start >= learnt_until:
             since.append(cutoff)
         times += 1
@@ -209,7 +213,8 @@ def _write(study: Study, result: MonitoringResult) -> None:
     write_page(page, place.with_name(f"{place.name}.html"))
 
 
-def _track(study: Study, result: MonitoringResult, *, uri: str) -> None:
+def _track(study: Study, result: MonitoringResult, *, uri: str) -> str | None:
+    """Log the figures to MLflow; why they could not be, where they could not."""
     from propensity.tracking import log_by_date  # importing mlflow takes seconds
 
     figures = {f"stability_{name}": value for name, value in result.score.items()}
@@ -218,12 +223,16 @@ def _track(study: Study, result: MonitoringResult, *, uri: str) -> None:
     if len(result.months):
         last = result.months.iloc[-1]
         figures |= {name: float(last[name]) for name in ("ratio", "roc_auc", "base_rate") if pd.notna(last[name])}
-    log_by_date(
-        "monitoring",
-        {result.as_of: figures},
-        documents={"checks.json": to_json(result.checks.to_dict("records"))},
-        study=study.study,
-        until=result.as_of,
-        uri=uri,
-        experiment=study.tracking.experiment or study.study,
-    )
+    try:
+        log_by_date(
+            "monitoring",
+            {result.as_of: figures},
+            documents={"checks.json": to_json(result.checks.to_dict("records"))},
+            study=study.study,
+            until=result.as_of,
+            uri=uri,
+            experiment=study.tracking.experiment or study.study,
+        )
+    except EnvironmentFailedError as error:
+        return str(error)
+    return None

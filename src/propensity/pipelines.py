@@ -60,6 +60,7 @@ from propensity.rules.scorecard import Scorecard, check_features, load_scorecard
 from propensity.rules.stages import StageRules, default_rules, stage_rules
 from propensity.run_folder import Material, track_run, write_run
 from propensity.samples import (
+    ALL_SPLITS,
     Samples,
     draw_labelled,
     express,
@@ -302,7 +303,9 @@ def train(
                 result["tracking"] = track_run(work, uri=uri, rows=rows)
                 (work / "tracking.json").write_text(to_json(result["tracking"]), encoding="utf-8")
             except EnvironmentFailedError as error:  # no training is lost for it
-                result["untracked"] = f"{error} The run is kept. To send it later: propensity track {root / run_id}"
+                result["untracked"] = (
+                    f"{error} The run is kept. To send it later: propensity track {root / run_id} --tracking-uri URI"
+                )
     point_latest(root, to=run_id)
     return TrainResult(study=study.study, folder=root / run_id, **result)
 
@@ -393,12 +396,19 @@ def named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
     return named
 
 
-def labelled_samples(study: Study, *, always: Sequence[str], now: datetime, progress: Progress) -> Samples:
-    """The samples of a study: what it learns from and is judged on."""
+def labelled_samples(
+    study: Study,
+    *,
+    always: Sequence[str],
+    now: datetime,
+    need_buyers: Sequence[str] = ALL_SPLITS,
+    progress: Progress,
+) -> Samples:
+    """The samples of a study: what it learns from and is judged on (`temporal_samples`)."""
     if study.is_snapshot:
         return snapshot_samples(read_snapshot_rows(study), study, always=always)
     with open_study(study, today=now) as tables:
-        return temporal_samples(tables, study, always=always, progress=progress)
+        return temporal_samples(tables, study, always=always, need_buyers=need_buyers, progress=progress)
 
 
 def _event_kinds(tables: Tables) -> list[str] | None:
@@ -417,15 +427,7 @@ def _train(
     trials: "BaseStorage | None",
     progress: Progress,
 ) -> Training:
-    if scorecard is not None:
-        check_features(scorecard, samples.plan.names)
-    indicator = study.single_indicator.feature
-    if "single_indicator" in study.models.names and indicator is not None and indicator not in samples.plan.names:
-        raise ConfigError(
-            f"single_indicator.feature: no feature '{indicator}'. {did_you_mean(indicator, samples.plan.names)} "
-            "List them: propensity features STUDY."
-        )
-    _check_monotone(study, samples.plan)
+    check_models(study, samples.plan, scorecard)
     check_rules(study, samples.plan)
     check_avatar(study, samples.plan.names)
     stages = _stages(study, samples.plan, kinds)
@@ -445,7 +447,16 @@ def _kept_trials(study: Study, root: Path) -> "BaseStorage | None":
     return JournalStorage(JournalFileBackend(str(root / TRIALS)))
 
 
-def _check_monotone(study: Study, plan: FeaturePlan) -> None:
+def check_models(study: Study, plan: FeaturePlan, scorecard: Scorecard | None) -> None:
+    """Raise ConfigError where the study's models name features that there are not."""
+    if scorecard is not None:
+        check_features(scorecard, plan.names)
+    indicator = study.single_indicator.feature
+    if "single_indicator" in study.models.names and indicator is not None and indicator not in plan.names:
+        raise ConfigError(
+            f"single_indicator.feature: no feature '{indicator}'. {did_you_mean(indicator, plan.names)} "
+            "List them: propensity features STUDY."
+        )
     for name in study.models.lightgbm.monotone if study.models.lightgbm else ():
         place = f"models.lightgbm.monotone.{name}"
         if name not in plan.names:
@@ -659,8 +670,8 @@ def _refuse_short(study: Study, bundle: Bundle, frame: Frame, tables: Tables, as
     if told:
         raise CheckFailedError(
             f"score: as of {format_instant(as_of, zone=study.zone)} there is less to make a list from than usual: "
-            f"{'; '.join(told)}. Check the source. If it is right: --anyway, or other limits (list.least and "
-            "list.max_age)."
+            f"{'; '.join(told)}. Check the source. If it is right: --anyway, or other limits (list.least, "
+            "list.least_records, list.max_age)."
         )
 
 

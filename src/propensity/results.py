@@ -212,6 +212,8 @@ class OutcomesResult:
         Contacted against left alone (`propensity.outcomes.control_effect`), a row a list with a control group.
     path : Path
         Where the rows were written.
+    untracked : str or None
+        Why the figures could not be logged to MLflow.
     """
 
     study: str
@@ -220,6 +222,7 @@ class OutcomesResult:
     bands: pd.DataFrame
     effects: pd.DataFrame
     path: Path
+    untracked: str | None = None
 
     def __repr__(self) -> str:
         shown = ["list", "as_of", "prospects", "expected", "buyers", "ratio", "lift_at_10pct"]
@@ -252,6 +255,8 @@ class MonitoringResult:
         Stability index of score and inputs, and what was usual.
     folder : Path
         Where ``<as of>.json`` and ``<as of>.html`` were written.
+    untracked : str or None
+        Why the figures could not be logged to MLflow.
     """
 
     study: str
@@ -265,6 +270,7 @@ class MonitoringResult:
     mix: pd.DataFrame
     score: dict[str, float]
     folder: Path
+    untracked: str | None = None
 
     def __repr__(self) -> str:
         return f"{self.study} as of {self.as_of}: {self.verdict}\n{self.checks.to_string(index=False)}"
@@ -280,13 +286,15 @@ class BacktestResult:
         A row a step and method (`propensity.backtest.counted`), with ``as_of``.
     chosen : DataFrame
         A row a step: ``as_of``, ``selected`` (the model that would have been deployed), ``reason``, ``learnt_from``
-        (train cutoffs) and ``matures_on``.
+        (train cutoffs), ``features`` (how many), ``warnings`` and ``matures_on``.
     left_out : DataFrame
         A row a step at which the study could not have been: ``as_of`` and ``reason``.
     totals : DataFrame
         A row a method over all steps, against the baseline (`propensity.backtest.totals`).
     folder : Path
         Where ``backtest.json``, ``backtest.parquet``, ``backtest.html`` and ``backtest.png`` were written.
+    untracked : str or None
+        Why the walk could not be logged to MLflow.
     """
 
     study: str
@@ -295,11 +303,14 @@ class BacktestResult:
     left_out: pd.DataFrame
     totals: pd.DataFrame
     folder: Path
+    untracked: str | None = None
 
     def by_step(self, figure: str = "captured") -> pd.DataFrame:
         """One figure as a table: a row a step, a column a method."""
         methods = list(dict.fromkeys(self.steps["method"]))
-        return self.steps.pivot_table(index="as_of", columns="method", values=figure, sort=False)[methods]
+        values = self.steps.assign(value=self.steps[figure].astype(float))
+        table = values.pivot_table(index="as_of", columns="method", values="value", sort=False, dropna=False)
+        return table.reindex(columns=methods)
 
     def __repr__(self) -> str:
         return self.by_step().round(1).to_string()

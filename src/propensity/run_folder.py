@@ -170,7 +170,6 @@ def _mlflow_facts(study: Study, training: Training, run_id: str) -> dict[str, An
     train_rows = training.samples.train
     return {
         "name": run_id,
-        "uri": study.tracking.uri,
         "experiment": study.tracking.experiment or study.study,
         "registered_name": study.study,
         "params": {
@@ -259,11 +258,25 @@ def track_run(work: Path, *, uri: str, rows: pd.DataFrame | None = None) -> dict
 
 
 def send_run(run: Path, *, tracking_uri: str | None = None) -> dict[str, str]:
-    """Send a run that is not in MLflow yet; return where it is kept, which the run's folder then says too."""
+    """Send a run that is not in MLflow yet; return where it is kept, which the run's folder then says too.
+
+    Raises
+    ------
+    InputError
+        When the folder is no run's, the run is in another store, or no store is named and the run waits for one.
+    """
+    from propensity.tracking import absolute_uri  # importing mlflow takes seconds
+
     place = run / "tracking.json"
     if place.exists():
-        return {str(name): str(value) for name, value in _read(run, "tracking").items()}
-    tracked = track_run(run, uri=tracking_uri or _read(run, "mlflow")["uri"])
+        kept = {str(name): str(value) for name, value in _read(run, "tracking").items()}
+        if tracking_uri is not None and absolute_uri(tracking_uri) != kept["uri"]:
+            raise InputError(f"--tracking-uri: {run} is in another store already. Leave it out to see where.")
+        return kept
+    _read(run, "mlflow")
+    if tracking_uri is None:
+        raise InputError(f"{run}: is not in MLflow yet. Name the store that it is to be sent to: --tracking-uri.")
+    tracked = track_run(run, uri=tracking_uri)
     with whole_file(place) as work:
         work.write_text(to_json(tracked), encoding="utf-8")
     return tracked

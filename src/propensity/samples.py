@@ -176,15 +176,18 @@ def _behaviour(tables: Tables, study: Study, plan: FeaturePlan) -> Behaviour:
     return meets
 
 
+ALL_SPLITS = ("train", "validation", "test")
+
+
 def draw_labelled(
-    tables: Tables, study: Study, *, progress: Progress
+    tables: Tables, study: Study, *, need_buyers: Sequence[str] = ALL_SPLITS, progress: Progress
 ) -> tuple[dict[str, list[Cohort]], dict[str, list[pd.DataFrame]], list[dict[str, Any]]]:
     """Cohorts and labels (``bought_at``, ``amount`` and ``y``) of all the study's cutoffs, and their funnels.
 
     Raises
     ------
     DataError
-        When a cutoff's labels have not matured, a cohort is empty, or train has no positives.
+        When a cutoff's labels have not matured, a cohort is empty, or a split of `need_buyers` has no positives.
     """
     cohorts: dict[str, list[Cohort]] = {}
     labels: dict[str, list[pd.DataFrame]] = {}
@@ -202,12 +205,16 @@ def draw_labelled(
             labels[split].append(found.assign(y=y))
             told = _criteria_told(tables, study, cohort)
             funnels.append(funnel_entry(split, cutoff, cohort.funnel, int(y.sum()), study=study, criteria=told))
-    _require_positives(cohorts, labels, study)
+    _require_positives(cohorts, labels, study, need_buyers=need_buyers)
     return cohorts, labels, funnels
 
 
 def _require_positives(
-    cohorts: Mapping[str, Sequence[Cohort]], labels: Mapping[str, Sequence[pd.DataFrame]], study: Study
+    cohorts: Mapping[str, Sequence[Cohort]],
+    labels: Mapping[str, Sequence[pd.DataFrame]],
+    study: Study,
+    *,
+    need_buyers: Sequence[str],
 ) -> None:
     for split, drawn in cohorts.items():
         prospects = sum(len(cohort) for cohort in drawn)
@@ -219,7 +226,7 @@ def _require_positives(
                 f"cohort: no prospects at the {split} cutoff {when} ({steps}). "
                 "Check the target's criteria, the product's name, and the cutoff."
             )
-        if positives == 0:
+        if positives == 0 and split in need_buyers:
             raise DataError(
                 f"labels: no positives in {split}: none of {prospects:,} prospects at {when} bought "
                 f"{describe_product(study)} within {study.outcome.horizon}. Check outcome.product (was it ever "
@@ -272,9 +279,11 @@ class _Drawn:
     warnings: list[str]
 
 
-def _draw_and_learn(tables: Tables, study: Study, *, progress: Progress) -> _Drawn:
+def _draw_and_learn(
+    tables: Tables, study: Study, *, need_buyers: Sequence[str] = ALL_SPLITS, progress: Progress
+) -> _Drawn:
     require_product(tables, study)
-    cohorts, labels, funnels = draw_labelled(tables, study, progress=progress)
+    cohorts, labels, funnels = draw_labelled(tables, study, need_buyers=need_buyers, progress=progress)
     cutoffs, functions = study.cutoff_instants(), study_functions(study)
     train = [cohort.keys for cohort in cohorts["train"]]
     plan, warnings = learn_plan(tables, study, cohorts=train, cutoffs=cutoffs["train"], functions=functions)
@@ -292,7 +301,12 @@ def _draw_and_learn(tables: Tables, study: Study, *, progress: Progress) -> _Dra
 
 
 def temporal_samples(
-    tables: Tables, study: Study, *, always: Sequence[str] = (), progress: Progress = logger.info
+    tables: Tables,
+    study: Study,
+    *,
+    always: Sequence[str] = (),
+    need_buyers: Sequence[str] = ALL_SPLITS,
+    progress: Progress = logger.info,
 ) -> Samples:
     """The samples of a study over time.
 
@@ -300,10 +314,13 @@ def temporal_samples(
     ----------
     always : sequence of str
         Features that rules name: kept even when they are constant on train.
+    need_buyers : sequence of str
+        Splits in which somebody must have bought.
     progress : callable
         Told what is being done.
     """
-    drawn, cutoffs = _draw_and_learn(tables, study, progress=progress), study.cutoff_instants()
+    drawn = _draw_and_learn(tables, study, need_buyers=need_buyers, progress=progress)
+    cutoffs = study.cutoff_instants()
     # One sweep for all cutoffs: train, validation and test rows are told apart afterwards by their cutoff.
     frame = build_frame(
         tables,

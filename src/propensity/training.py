@@ -109,8 +109,8 @@ class Training:
 
 
 @dataclass(frozen=True)
-class Judged:
-    """The study's procedure held against test as it would have been used then, before anything is deployed.
+class AsOfTest:
+    """The study's procedure as of the test cutoff, and what it says of that day's prospects.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ class Judged:
     refitted : dict
         Model → its refit on all that had matured by test; empty where there is no order in time.
     test : Frame
-        The rows that were judged.
+        The rows to be judged.
     predicted : dict
         Model → what it says of them.
     """
@@ -132,18 +132,17 @@ class Judged:
     refitted: dict[str, Refit]
     test: Frame
     predicted: dict[str, Scored]
-    evaluation: Evaluation
 
 
-def judge_study(
+def fit_as_of_test(
     study: Study,
     samples: Samples,
     *,
     scorecard: Scorecard | None,
     trials: "BaseStorage | None" = None,
     progress: Progress = logger.info,
-) -> Judged:
-    """Choose and fit the models of a study, and judge them on test; parameters as for `train_study`."""
+) -> AsOfTest:
+    """Choose and fit the models of a study as of the test cutoff; parameters as for `train_study`."""
     recipe = Recipe(study=study, plan=samples.plan, scorecard=scorecard, trials=trials)
     learnt = learn(recipe, samples.train, samples.validation, progress=progress)
     priors = choose_priors(recipe, learnt, samples, progress=progress)
@@ -157,9 +156,7 @@ def judge_study(
         before = [samples.train, samples.validation]
         refitted = refit(recipe, recipe.names, learnt, before, progress=progress)
         predicted = {name: refitted[name].score(test.X, prior=priors[name]) for name in recipe.names}
-    progress("evaluating on test")
-    evaluation = evaluate(recipe, learnt, test, predicted)
-    return Judged(recipe, learnt, priors, refitted, test, predicted, evaluation)
+    return AsOfTest(recipe, learnt, priors, refitted, test, predicted)
 
 
 def train_study(
@@ -196,9 +193,10 @@ def train_study(
     Training
     """
     choice = learn_choice(study, samples.plan, samples.train)
-    judged = judge_study(study, samples, scorecard=scorecard, trials=trials, progress=progress)
-    recipe, learnt, evaluation = judged.recipe, judged.learnt, judged.evaluation
-    test, predicted, refitted = judged.test, judged.predicted, judged.refitted
+    then = fit_as_of_test(study, samples, scorecard=scorecard, trials=trials, progress=progress)
+    recipe, learnt, refitted, test, predicted = then.recipe, then.learnt, then.refitted, then.test, then.predicted
+    progress("evaluating on test")
+    evaluation = evaluate(recipe, learnt, test, predicted)
     known = [frame for frame in (samples.train, samples.validation) if frame is not None]
     amount = learn_amount(study, samples.plan, choice, known)
     profit = judge_profit(study, test, predicted, amount=amount, choice=choice, selected=evaluation.selected)
@@ -212,7 +210,7 @@ def train_study(
     # LightGBM beside it tells how far another model may be from the truth.
     beside = [other for other in recipe.names if other in (name, "lightgbm")]
     deployed = refit(recipe, beside, learnt, matured, progress=progress)[name]
-    calibrator, prior = learnt.chosen[name], deployed.prior(judged.priors[name])
+    calibrator, prior = learnt.chosen[name], deployed.prior(then.priors[name])
     calibration = {"method": calibrator.method, "reason": calibrator.reason, "compared": calibrator.compared}
     bundle = deployed.bundle(
         samples.plan,
@@ -347,8 +345,8 @@ def _outer_predictions(recipe: Recipe, samples: Samples, *, progress: Progress) 
     return out
 
 
-def evaluate(recipe: Recipe, learnt: Learnt, test: Frame, predicted: Mapping[str, Scored]) -> Evaluation:
-    """Step 3 of the protocol: selection on validation; test figures for every model, with intervals."""
+def choose_model(recipe: Recipe, learnt: Learnt) -> tuple[str, str, BootstrapResult]:
+    """The model to deploy, chosen on validation; why; and all models there."""
     study, judged = recipe.study, learnt.judged
     on_validation = cluster_bootstrap(
         judged.labels,
@@ -367,6 +365,13 @@ def evaluate(recipe: Recipe, learnt: Learnt, test: Frame, predicted: Mapping[str
         simplicity=candidates,
         keep="scorecard",
     )
+    return selected, reason, on_validation
+
+
+def evaluate(recipe: Recipe, learnt: Learnt, test: Frame, predicted: Mapping[str, Scored]) -> Evaluation:
+    """Step 3 of the protocol: selection on validation; test figures for every model, with intervals."""
+    study = recipe.study
+    selected, reason, on_validation = choose_model(recipe, learnt)
     probability = {name: scored.probability for name, scored in predicted.items()}
     ranked_by = {name: scored.log_odds for name, scored in predicted.items()}
     on_test = cluster_bootstrap(
@@ -386,7 +391,7 @@ def evaluate(recipe: Recipe, learnt: Learnt, test: Frame, predicted: Mapping[str
     comparisons = compare(on_test, baseline=baseline, split="test") if len(recipe.names) > 1 else []
     # Where a scorecard itself is deployed, the best that stood beside it is judged against it.
     rules = ("scorecard", "single_indicator")
-    others = [name for name in candidates if name not in rules]
+    others = [name for name in recipe.names if name not in rules]
     precision = {name: on_validation.estimates[name]["average_precision"] or 0.0 for name in others}
     opponent = selected if selected in others else max(others, key=lambda name: precision[name], default=None)
     verdicts = [

@@ -25,7 +25,7 @@ def demo() -> Study:
 
 
 def moved(study: Study, steps: int | None, *, begins: datetime | None = None, every: Duration = MONTH) -> list[Study]:
-    return step_studies(study, steps=steps, every=every, latest=LATEST, begins=begins)
+    return step_studies(study, steps=steps, every=every, latest=LATEST, begins=begins)[0]
 
 
 def test_all_cutoffs_move_together_and_the_last_step_is_the_latest_that_is_known(demo: Study) -> None:
@@ -50,14 +50,24 @@ def test_train_cutoffs_before_the_records_are_left_out_and_none_at_all_is_an_err
     assert len(moved(demo, None)) == 12
 
 
-def test_months_keep_the_embargo_or_say_that_they_cannot(demo: Study) -> None:
-    with pytest.raises(InputError, match="unit of the study's own cutoffs"):
-        moved(demo, 6, every=Duration.parse("1mo"))
+def test_steps_that_break_the_embargo_are_left_out_with_the_reason(demo: Study) -> None:
+    month = Duration.parse("1mo")
+    studies, left_out = step_studies(demo, steps=12, every=month, latest=LATEST, begins=None)
+    assert len(studies) + len(left_out) == 12
+    assert (
+        left_out["2025-02-28"] == "the outcome of 2025-01-30 is known from 2025-03-01 on, after the cutoff 2025-02-28"
+    )
+    for study in studies:
+        train, validation, test = (study.cutoff_instants()[split][-1] for split in ("train", "validation", "test"))
+        assert study.matures_at(train) <= validation
+        assert study.matures_at(validation) <= test
+    with pytest.raises(InputError, match="no step from 1mo to 1mo can be; as of 2025-02-28"):
+        step_studies(demo, steps=1, every=month, latest=datetime(2025, 3, 1, tzinfo=UTC), begins=None)
 
 
 def test_a_study_whose_test_lies_after_what_is_known_moves_back(demo: Study) -> None:
     earlier = datetime(2025, 5, 15, tzinfo=UTC)
-    (study,) = step_studies(demo, steps=1, every=MONTH, latest=earlier, begins=None)
+    (study,), _ = step_studies(demo, steps=1, every=MONTH, latest=earlier, begins=None)
     assert study.cutoff_instants()["test"][0].date() == date(2025, 5, 1)
 
 

@@ -200,13 +200,14 @@ class ListSpec(Spec):
     """Who is on a prospect list (all prospects, or only those that pass the qualification), and what ranks it.
 
     `control` is the share of customers, drawn by lot once and for all, whom a campaign leaves alone: against them its
-    effect can be measured. A list is refused where there are less than `least` of the prospects, or of a table's
-    records of 30 days, that there were at any cutoff that the model learnt from, or where the newest record is more
-    than `max_age` older than usual.
+    effect can be measured. A list is refused where there are less than `least` of the prospects that there were at the
+    last three cutoffs that the model learnt from, less than `least_records` of a table's records of 30 days at any of
+    them, or where the newest record is more than `max_age` older than usual.
     """
 
     qualified_only: bool = False
-    least: Share = 0.5
+    least: Share = 0.7
+    least_records: Share = 0.5
     max_age: Span = Duration.parse("3d")
     control: Share = 0.0
     rank_by: Literal["probability", "expected_profit"] = "probability"
