@@ -96,6 +96,8 @@ def test_a_list_counts_its_buyers_and_what_they_bring() -> None:
     assert own["lift"] == pytest.approx(top["label"].mean() / rows["label"].mean())
     assert found[RANDOM]["captured"] == pytest.approx(rows["label"].mean() * 40)
     assert found[RANDOM]["roc_auc"] == 0.5
+    nobody = counted(rows.assign(label=0), ["lightgbm"], contact)[0]
+    assert (nobody["captured"], nobody["capture"], nobody["lift"], nobody["profit"]) == (0.0, None, None, -40.0)
     unknown = counted(rows.assign(brought=np.nan), ["lightgbm"], contact)[0]
     assert unknown["profit"] is None
     assert unknown["captured"] == own["captured"]
