@@ -29,6 +29,8 @@ class Market:
 
 MARKETS = {
     "market_small": Market(20_000),
+    "market_eight": Market(20_000, seed=8),
+    "market_nine": Market(20_000, seed=9),
     "market_drifting": Market(60_000, seed=11, turns=20),
     "market_large": Market(200_000, seed=13),
 }
