@@ -517,7 +517,7 @@ def track(run: str | Path, *, tracking_uri: str | None = None) -> dict[str, str]
     run : str or Path
         The run's folder.
     tracking_uri : str, optional
-        MLflow's store, in place of the study's own.
+        MLflow's store; needed where the run is in none yet.
 
     Returns
     -------
