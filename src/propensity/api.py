@@ -283,6 +283,8 @@ def score(
     random_control: str | float | None = None,
     anyway: bool = False,
     since: str | Path | None = None,
+    table: str | None = None,
+    database: str | None = None,
     progress: "Progress" = _quiet,
 ) -> "ScoreResult":
     """Rank the prospects as of a date, or the rows of a file for a snapshot study.
@@ -309,6 +311,11 @@ def score(
         Make the list although there are fewer prospects or records than usual, or older ones.
     since : str or Path, optional
         An earlier list of the study: who rose and fell since, and why, is in ``changes`` and written beside the list.
+    table : str, optional
+        A database's table that gets the list too, with ``study`` before its columns, in place of what it held of this
+        study and date: in one transaction.
+    database : str, optional
+        Its address: ``duckdb://FILE`` or ``postgresql://…``.
 
     Returns
     -------
@@ -330,6 +337,8 @@ def score(
         tracking_uri=tracking_uri,
         anyway=anyway,
         since=_path(since),
+        table=table,
+        database=database,
         today=datetime.now(UTC),
         progress=progress,
     )

@@ -312,6 +312,16 @@ def score(
     since: Annotated[
         Path | None, typer.Option(help="An earlier list: who rose and fell since, and why, is written beside this one.")
     ] = None,
+    table: Annotated[
+        str | None, typer.Option(help="A database's table that gets the list too: NAME or SCHEMA.NAME.")
+    ] = None,
+    database: Annotated[
+        str | None,
+        typer.Option(
+            envvar="PROPENSITY_DATABASE",
+            help="Its address, duckdb://FILE or postgresql://…; one with a password belongs in the environment.",
+        ),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Rank the prospects as of a date and write the list."""
@@ -330,6 +340,8 @@ def score(
             random_control=random_control,
             anyway=anyway,
             since=since,
+            table=table,
+            database=database if table else None,
             progress=progress,
         )
     if as_json:
@@ -353,6 +365,8 @@ def score(
         say(f"Control: {manifest['control']['prospects']:,} are left alone (column control).")
     say(f"Expected to buy: {manifest['expected_buyers']:,.1f} of {manifest['rows']:,}{known}.")
     whole(f"List    {result.path}")
+    if table:
+        whole(f"Table   {table}")
 
 
 @app.command()

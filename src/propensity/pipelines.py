@@ -24,6 +24,7 @@ from propensity.changes import Earlier, told_in_short
 from propensity.cohort import FunnelStep
 from propensity.config import DataSpec, Study, meaning_fingerprint, resolve_path
 from propensity.data.connect import Alter, to_frame
+from propensity.data.deliver import replace_rows
 from propensity.data.snapshot import SnapshotRows
 from propensity.data.tables import Tables, between, open_tables, outcome_records
 from propensity.drivers import Previous
@@ -563,6 +564,8 @@ def score(
     tracking_uri: str | None = None,
     anyway: bool = False,
     since: Path | None = None,
+    table: str | None = None,
+    database: str | None = None,
     today: datetime | None = None,
     progress: Progress = logger.info,
 ) -> ScoreResult:
@@ -586,6 +589,10 @@ def score(
         Make the list although there is less to make it from than usual.
     since : Path, optional
         An earlier list: what has changed since is told, and written beside the list.
+    table : str, optional
+        A table that gets the list too, in place of what it held of this study and date.
+    database : str, optional
+        The address of the database that the table is in.
     today : datetime, optional
         Records after this instant are impossible: counted and left out, as in training.
 
@@ -600,6 +607,8 @@ def score(
     """
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise InputError(f"--out: {out.name} ends in neither .parquet nor .csv. Choose one of them.")
+    if (table is None) != (database is None):
+        raise InputError("--table: a list goes into a table of a database. Name both: --table NAME --database ADDRESS.")
     wording = study.read_wording()
     bundle = fitting_bundle(study, model, runs=runs, uri=tracking_uri)
     check_rules(study, bundle.plan)
@@ -641,6 +650,11 @@ def score(
             if changes is not None:
                 write_list(changes, out.with_name(f"{out.stem}.changes{out.suffix}"))
             write_list(ranked, out)
+    if table is not None and database is not None:
+        progress("writing to the database")
+        rows = ranked.assign(study=study.study)[["study", *ranked.columns]]
+        day = None if as_of is None else ranked["as_of"].iloc[0].to_pydatetime()
+        replace_rows(database, table, rows, replaced={"study": study.study, "as_of": day})
     return ScoreResult(path=out, prospects=ranked, manifest=manifest, changes=changes)
 
 

@@ -337,8 +337,12 @@ def connect_duckdb(folder: Path, *, memory_limit: str | None) -> Any:
 class DuckSource(Source):
     """A source that DuckDB reads: a folder, a DuckDB file, or a warehouse whose tables it copies."""
 
+    _remote: Any = None
+
     def close(self) -> None:
-        """Close the connection and remove what was spilled to disk."""
+        """Close the connections and remove what was spilled to disk."""
+        if self._remote is not None:
+            self._remote.disconnect()
         self.connection.disconnect()
         self._folder.cleanup()
 
@@ -398,7 +402,7 @@ class DuckSource(Source):
     def _find_remote(self, url: str) -> dict[str, Callable[[], ir.Table]]:
         """Tables of a warehouse: streamed into the temporary database when they are asked for."""
         try:
-            remote = ibis.connect(url)
+            self._remote = remote = ibis.connect(url)
             names = remote.list_tables()
         except Exception as error:  # the message of a driver may hold the password
             raise DataError(
