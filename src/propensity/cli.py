@@ -388,7 +388,7 @@ def outcomes(
     with _progress() as progress:
         found = api.outcomes(study, lists, out=out, track=track, tracking_uri=tracking_uri, progress=progress)
     if as_json:
-        tables = {name: _records(getattr(found, name)) for name in ("lists", "bands", "effects")}
+        tables = {name: _records(getattr(found, name)) for name in ("lists", "bands", "effects", "contacted")}
         _print_json({"study": found.study, "until": found.until, "file": str(found.path), **tables})
         _fail_untracked(found.untracked)
         return

@@ -25,9 +25,9 @@ def volumes(tables: Tables, cutoff: datetime) -> dict[str, dict[str, float | Non
     """
     window = Window(cutoff - timedelta(days=_DAYS), cutoff)
     found = {}
-    for role, records in (("events", tables.events), ("purchases", tables.purchases)):
-        if records is None:
-            continue
+    for role, records in tables.records.items():
+        if role == "contacts":
+            continue  # campaigns pause
         recent = between(as_of(records, cutoff), window)
         counted = to_frame(recent.aggregate(recent=recent.count(), newest=recent.occurred_at.max())).iloc[0]
         newest = counted["newest"]

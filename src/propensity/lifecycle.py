@@ -12,15 +12,16 @@ import pandas as pd
 
 from propensity.config import Study
 from propensity.data.connect import to_frame
-from propensity.data.tables import Tables
+from propensity.data.tables import Tables, between
 from propensity.errors import EnvironmentFailedError, InputError
+from propensity.evaluation.contacted import by_contact
 from propensity.files import MANIFEST_SUFFIX, read_list, to_json, write_list
 from propensity.labels import bought_within, first_purchases, is_mature
 from propensity.outcomes import NEEDED, bands, control_effect, expected_buyers, realised
 from propensity.pipelines import Progress, engine_errors, open_study
 from propensity.results import OutcomesResult
 from propensity.samples import express
-from propensity.temporal import format_instant, to_instant
+from propensity.temporal import Window, format_instant, to_instant
 
 logger = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ def outcomes(
     if place.suffix != ".parquet":
         raise InputError(f"--out: {place.name} does not end in .parquet. The rows are written as Parquet.")
     found = _manifests(study, lists)
-    told, by_band, effects, rows = [], [], [], []
+    told, by_band, effects, contacted, rows = [], [], [], [], []
     with open_study(study, today=today) as tables:
         known = to_frame(tables.codes)
         codes = known.set_index(known["customer_id"].astype(str))["code"]
@@ -92,6 +93,9 @@ def outcomes(
                 effect = control_effect(listed, contact=study.contact)
                 if effect is not None:
                     effects.append({**facts, **effect})
+                if "contacted" in listed:
+                    groups = by_contact(listed["bought"], listed["contacted"], listed["probability"])
+                    contacted += [{**facts, **group} for group in groups]
             told.append(entry)
             undecided = (listed["bought"] == 0) & (not mature)
             bought = listed["bought"].astype("Int8").mask(undecided)
@@ -105,6 +109,7 @@ def outcomes(
         lists=pd.DataFrame(told),
         bands=pd.concat(by_band, ignore_index=True) if by_band else pd.DataFrame(),
         effects=pd.DataFrame(effects),
+        contacted=pd.DataFrame(contacted),
         path=place,
     )
     write_list(pd.concat(rows, ignore_index=True), place)
@@ -147,7 +152,10 @@ def _is_seen(study: Study, manifest: dict[str, Any], as_of: datetime) -> bool:
 def _with_outcome(
     tables: Tables, study: Study, listed: pd.DataFrame, as_of: datetime, codes: pd.Series, *, name: str
 ) -> pd.DataFrame:
-    """The list with ``bought`` (0 or 1; as far as is known), ``bought_at`` (UTC) and ``amount``."""
+    """The list with ``bought`` (0 or 1; as far as is known), ``bought_at`` (UTC) and ``amount``.
+
+    Where the study has contacts, with ``contacted`` too: from the list's date on, and before the purchase.
+    """
     known = codes.reindex(listed["customer_id"])
     gone = int(known.isna().sum())
     if gone:
@@ -159,11 +167,19 @@ def _with_outcome(
     bought = first_purchases(tables, keys, as_of, study=study, express=express)
     y = bought_within(bought, study.label_window(as_of))
     within = y == 1
-    return listed.assign(
+    listed = listed.assign(
         bought=y,
         bought_at=bought["bought_at"].where(within).dt.tz_localize(UTC),
         amount=bought["amount"].where(within),
     )
+    if tables.contacts is None:
+        return listed
+    window = Window(as_of, study.label_window(as_of).end)
+    contacts = between(tables.contacts, window).group_by("customer_id").agg(first=lambda table: table.occurred_at.min())
+    firsts = to_frame(contacts).astype({"customer_id": str}).set_index("customer_id")["first"]
+    first = firsts.reindex(listed["customer_id"]).reset_index(drop=True).dt.tz_localize(UTC)
+    # Whoever had bought before was not won by the contact.
+    return listed.assign(contacted=first.notna() & ~(first >= listed["bought_at"]))
 
 
 def _track(study: Study, result: OutcomesResult, *, uri: str) -> str | None:
@@ -177,7 +193,7 @@ def _track(study: Study, result: OutcomesResult, *, uri: str) -> str | None:
             for name, value in row.items()
             if isinstance(value, int | float) and not isinstance(value, bool) and np.isfinite(value)
         }
-    tables = {name: getattr(result, name).to_dict("records") for name in ("lists", "bands", "effects")}
+    tables = {name: getattr(result, name).to_dict("records") for name in ("lists", "bands", "effects", "contacted")}
     try:
         log_by_date(
             "outcomes",

@@ -140,9 +140,10 @@ def control_effect(listed: pd.DataFrame, *, contact: ContactSpec) -> dict[str, A
     dict or None
         ``contacted`` and ``left_alone`` (prospects), ``contacted_bought`` and ``left_alone_bought`` (shares, weighed
         alike), ``difference`` with ``low`` and ``high``: Wilson's intervals of the shares, put together by the
-        variances that they imply (MOVER, https://doi.org/10.1002/sim.3095), which holds for few buyers too. None where
-        nobody in reach was left alone, or nobody contacted. The difference is the effect of the campaign only if it
-        left the control group alone.
+        variances that they imply (MOVER, https://doi.org/10.1002/sim.3095), which holds for few buyers too;
+        ``control_contacted``: how many in reach who were to be left alone were contacted all the same (column
+        ``contacted`` of the list; None without). None where nobody in reach was left alone, or nobody contacted. The
+        difference is the effect of the campaign only if it left the control group alone.
 
     Examples
     --------
@@ -169,19 +170,21 @@ def control_effect(listed: pd.DataFrame, *, contact: ContactSpec) -> dict[str, A
     ends = np.array(
         [[wilson_interval(float(group.sum()), len(group), LEVEL) for group in groups] for _, *groups in strata]
     )
-    contacted, alone_share = weights @ shares
-    difference = float(contacted - alone_share)
+    bought, alone_share = weights @ shares
+    difference = float(bought - alone_share)
     # Down: contacted fewer and left alone more than seen; up: the other way round.
     down, up = (
         float(np.sqrt((weights**2 * ((shares[:, 0] - ends[:, 0, a]) ** 2 + (shares[:, 1] - ends[:, 1, b]) ** 2)).sum()))
         for a, b in ((0, 1), (1, 0))
     )
+    all_the_same = in_reach["control"] & in_reach["contacted"] if "contacted" in in_reach else None
     return {
         "contacted": int(sizes[:, 0].sum()),
         "left_alone": int(sizes[:, 1].sum()),
-        "contacted_bought": float(contacted),
+        "contacted_bought": float(bought),
         "left_alone_bought": float(alone_share),
         "difference": difference,
         "low": difference - down,
         "high": difference + up,
+        "control_contacted": None if all_the_same is None else int(all_the_same.sum()),
     }

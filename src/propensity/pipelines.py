@@ -29,6 +29,7 @@ from propensity.data.snapshot import SnapshotRows
 from propensity.data.tables import Tables, between, open_tables, outcome_records
 from propensity.drivers import Previous
 from propensity.errors import BundleError, CheckFailedError, ConfigError, DataError, EnvironmentFailedError, InputError
+from propensity.features.contacts import EVER
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
 from propensity.features.stored import write_matrix_by_workers
@@ -376,7 +377,7 @@ def _usual(tables: Tables, study: Study, samples: Samples) -> list[dict[str, Any
 
 
 def named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
-    """The features that the study's rules name, and its scorecard: they are kept in any case."""
+    """The features that the study's rules, its scorecard or its report need: they are kept in any case."""
     named = [indicator.feature for indicator in scorecard.indicators] if scorecard else []
     if study.single_indicator.feature:
         named.append(study.single_indicator.feature)
@@ -394,6 +395,7 @@ def named_features(study: Study, scorecard: Scorecard | None) -> list[str]:
     named += [indicator.feature for pyramid in study.pyramids.values() for indicator in pyramid.indicators]
     named += [feature for features in study.avatar.values() for feature in features]
     named += study.models.lightgbm.monotone if study.models.lightgbm else []
+    named += [EVER] if study.data.contacts else []
     return named
 
 
@@ -652,9 +654,9 @@ def score(
             write_list(ranked, out)
     if table is not None and database is not None:
         progress("writing to the database")
-        rows = ranked.assign(study=study.study)[["study", *ranked.columns]]
+        named = ranked.assign(study=study.study)[["study", *ranked.columns]]
         day = None if as_of is None else ranked["as_of"].iloc[0].to_pydatetime()
-        replace_rows(database, table, rows, replaced={"study": study.study, "as_of": day})
+        replace_rows(database, table, named, replaced={"study": study.study, "as_of": day})
     return ScoreResult(path=out, prospects=ranked, manifest=manifest, changes=changes)
 
 

@@ -210,6 +210,9 @@ class OutcomesResult:
         Matured lists by tenth (`propensity.outcomes.bands`).
     effects : DataFrame
         Contacted against left alone (`propensity.outcomes.control_effect`), a row a list with a control group.
+    contacted : DataFrame
+        Matured lists by who was contacted since (`propensity.evaluation.contacted.by_contact`), where the study has
+        contacts.
     path : Path
         Where the rows were written.
     untracked : str or None
@@ -221,6 +224,7 @@ class OutcomesResult:
     lists: pd.DataFrame
     bands: pd.DataFrame
     effects: pd.DataFrame
+    contacted: pd.DataFrame
     path: Path
     untracked: str | None = None
 

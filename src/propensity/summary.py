@@ -13,9 +13,11 @@ import pandas as pd
 from propensity.bundle import Bundle
 from propensity.config import Study
 from propensity.drivers import Previous, global_picture, since_last
+from propensity.evaluation.contacted import by_contact
 from propensity.evaluation.curves import calibration_table, gains_curve
 from propensity.evaluation.ranking import rows_at
 from propensity.explain.reasons import scorecard_reasons
+from propensity.features.contacts import EVER
 from propensity.outlook import captured_by_share, depths, fairness
 from propensity.rules.approach import TAGS
 from propensity.scoring import REASONS
@@ -209,9 +211,31 @@ def build_report(
         "list": dict(list_entry),
         "data": {"tables": training.samples.data, "warnings": training.samples.warnings},
         "since_last": since_last(previous, drivers["importance"], study),
+        "contacts": past_contacts(study, training, X),
         "limits": _limits(study, evaluation.metrics[evaluation.selected]["test"]["positives"]),
     }
     return report, figures
+
+
+def past_contacts(study: Study, training: Training, X: pd.DataFrame) -> dict[str, Any] | None:
+    """How those who had been contacted before the cutoff differ from those who had not; None without contacts.
+
+    Returns
+    -------
+    dict or None
+        ``rows``: of train and test, `evaluation.contacted.by_contact` with ``split`` (expected by the selected model,
+        on test); ``listed``: how many of the list had been contacted, and ``of`` how many.
+    """
+    samples, evaluation = training.samples, training.evaluation
+    if study.data.contacts is None or samples.test is None:
+        return None
+    expected = {"test": evaluation.predictions[evaluation.selected].to_numpy()}
+    rows = [
+        {"split": split, **row}
+        for split, frame in (("train", samples.train), ("test", samples.test))
+        for row in by_contact(frame.labels, frame.X[EVER].to_numpy() > 0, expected.get(split))
+    ]
+    return {"rows": rows, "listed": int((X[EVER].to_numpy() > 0).sum()), "of": len(X)}
 
 
 def _recency_told(study: Study, training: Training) -> str | None:

@@ -15,8 +15,8 @@ import psycopg
 import pytest
 import yaml
 
-from propensity.data.deliver import replace_rows
 from propensity.data.connect import to_frame
+from propensity.data.deliver import replace_rows
 from propensity.errors import EnvironmentFailedError
 
 AS_OF, LATER = "2025-08-29", "2025-09-14"
@@ -142,7 +142,9 @@ def test_rows_of_another_study_or_date_stay(database):
 
 
 def test_rows_without_a_date_are_replaced_too(database):
-    rows = pd.DataFrame({"study": ["flat"] * 2, "as_of": pd.Series([pd.NaT] * 2, dtype="datetime64[us]"), "rank": [1, 2]})
+    rows = pd.DataFrame(
+        {"study": ["flat"] * 2, "as_of": pd.Series([pd.NaT] * 2, dtype="datetime64[us]"), "rank": [1, 2]}
+    )
     for _ in range(2):
         replace_rows(database, "prospects", rows, replaced={"study": "flat", "as_of": None})
     assert len(stored(database)[0]) == 2

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from propensity.cohort import Cohort
-from propensity.config import Study, load_study
+from propensity.config import ContactsSpec, Study, TableSpec, load_study
 from propensity.data import simulate
 from propensity.data.tables import Tables, open_tables
 from propensity.features.matrix import Frame, build_frame
@@ -33,12 +33,17 @@ class AsOf:
 
 @pytest.fixture(scope="module")
 def study() -> Study:
-    """The demo's study, with fewer train cutoffs, and a criterion over behaviour."""
+    """The demo's study, with fewer train cutoffs, a criterion over behaviour, and its mails as contacts."""
     demo = load_study(DEMO)
     assert demo.cutoffs is not None
     train = tuple(day.date() for day in demo.cutoff_instants()["train"][-2:])
     criteria = {**demo.target.criteria, "in touch": "events_visit_90d > 0 AND recency_days_visit < 60"}
+    mails = TableSpec(file="events.parquet", where="event_type = 'email_sent'")
+    contacts = ContactsSpec(
+        table="mails", key="customer_id", occurred_at="occurred_at", available_at="available_at", by="channel"
+    )
     changes = {
+        "data": demo.data.model_copy(update={"tables": {"mails": mails}, "contacts": contacts}),
         "cutoffs": demo.cutoffs.model_copy(update={"train": train}),
         "target": demo.target.model_copy(update={"criteria": criteria}),
     }

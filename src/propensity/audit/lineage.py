@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import ibis.expr.types as ir
 
-from propensity.config import DataSpec, JoinSpec, RecordsSpec, TableSpec
+from propensity.config import DataSpec, JoinSpec, TableSpec
 from propensity.data.connect import READERS
 from propensity.data.schema import read_time
 from propensity.rules.nodes import Column
@@ -178,7 +178,7 @@ class Tracer:
 def _dated(spec: DataSpec) -> list[tuple[str, str, str, str | None]]:
     """Role, table, column and format of every time that the study names."""
     found: list[tuple[str, str, str, str | None]] = []
-    for name, role in _records(spec).items():
+    for name, role in spec.records.items():
         found.append((name, role.table, role.occurred_at, role.format))
         if role.available_at:
             found.append((name, role.table, role.available_at, role.format))
@@ -186,11 +186,6 @@ def _dated(spec: DataSpec) -> list[tuple[str, str, str, str | None]]:
     if customers.known_from not in (None, "first_purchase"):
         found.append(("customers", customers.table, str(customers.known_from), customers.known_from_format))
     return found
-
-
-def _records(spec: DataSpec) -> dict[str, RecordsSpec]:
-    roles: dict[str, RecordsSpec | None] = {"events": spec.events, "purchases": spec.purchases}
-    return {name: role for name, role in roles.items() if role is not None}
 
 
 def _joins(spec: DataSpec) -> list[JoinSpec]:
@@ -202,7 +197,7 @@ def _pairs(join: JoinSpec) -> dict[str, str]:
 
 
 def _keys(spec: DataSpec) -> set[str]:
-    keys = {role.key for role in _records(spec).values()} | {str(spec.customers.key)}
+    keys = {role.key for role in spec.records.values()} | {str(spec.customers.key)}
     for join in _joins(spec):
         keys |= {*_pairs(join), *_pairs(join).values()}
     for made in spec.tables.values():

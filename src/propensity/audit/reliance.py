@@ -25,16 +25,14 @@ Contributions = Callable[[pd.DataFrame], npt.NDArray[np.float64]]
 
 def known_at_once(spec: DataSpec) -> DataSpec:
     """The data section as if every record had been known when it happened."""
-    roles = {name: role for name, role in (("events", spec.events), ("purchases", spec.purchases)) if role}
     return spec.model_copy(
-        update={name: role.model_copy(update={"available_at": None}) for name, role in roles.items()}
+        update={name: role.model_copy(update={"available_at": None}) for name, role in spec.records.items()}
     )
 
 
 def roles_without_availability(spec: DataSpec) -> list[str]:
     """The roles whose records count as known when they happened, for want of ``available_at``."""
-    roles = {"events": spec.events, "purchases": spec.purchases}
-    return [name for name, role in roles.items() if role is not None and role.available_at is None]
+    return [name for name, role in spec.records.items() if role.available_at is None]
 
 
 def compare_availability(
@@ -102,18 +100,14 @@ def _availability_finding(changed: pd.DataFrame, moved: npt.NDArray[np.bool_]) -
 
 
 def initiated_by_business(tables: Tables, plan: FeaturePlan, *, cutoff: datetime) -> tuple[list[str], set[str]]:
-    """The kinds of events that the business initiates, and the features that count them.
+    """The kinds of records that the business initiates, and the features that count them.
 
-    A kind is the business's own where most of its events before `cutoff` say so (``initiated_by`` is business).
+    Contacts are its own. So is a kind of event where most before `cutoff` say so (``initiated_by`` is business).
     """
-    if tables.events is None or "initiated_by" not in tables.events.columns:
-        return [], set()
-    seen = as_of(tables.events, cutoff)
-    by_business = (seen.initiated_by.lower() == "business").fill_null(False)
-    counted = to_frame(seen.group_by("kind").agg(share=by_business.mean()).order_by("kind"))
-    kinds = [str(kind) for kind in counted.loc[counted["share"] > 0.5, "kind"].dropna()]
-    names: set[str] = set()
+    kinds, names = _own_kinds(tables, cutoff), set[str]()
     for records in plan.records:
+        if records.role == "contacts":
+            names |= {column.name for column in records.columns}
         slots = {
             slot
             for vocabulary in records.vocabularies
@@ -121,7 +115,17 @@ def initiated_by_business(tables: Tables, plan: FeaturePlan, *, cutoff: datetime
             if records.role == "events" and _is_own(dict(zip(vocabulary.columns, values, strict=False)), kinds)
         }
         names |= {column.name for column in records.columns if column.slot in slots}
-    return kinds, names & set(plan.names)
+    return [*kinds, *(["contacts"] if tables.contacts is not None else [])], names & set(plan.names)
+
+
+def _own_kinds(tables: Tables, cutoff: datetime) -> list[str]:
+    """The kinds of events that are mostly initiated by the business."""
+    if tables.events is None or "initiated_by" not in tables.events.columns:
+        return []
+    seen = as_of(tables.events, cutoff)
+    by_business = (seen.initiated_by.lower() == "business").fill_null(False)
+    counted = to_frame(seen.group_by("kind").agg(share=by_business.mean()).order_by("kind"))
+    return [str(kind) for kind in counted.loc[counted["share"] > 0.5, "kind"].dropna()]
 
 
 def _is_own(values: Mapping[str, str], kinds: Sequence[str]) -> bool:

@@ -106,7 +106,7 @@ def _feature_finding(
     )
     if worst.scores:
         text += f"; with all that moved, {model} scores {worst.scores:,} of them anew, by up to {worst.largest:.1%}"
-    advice = {"customers": _ATTRIBUTE_ADVICE, "events": _RECORDS_ADVICE, "purchases": _RECORDS_ADVICE}
+    advice = {"customers": _ATTRIBUTE_ADVICE, **dict.fromkeys(("events", "purchases", "contacts"), _RECORDS_ADVICE)}
     facts = {
         "features": {name: max(d.features.get(name, 0) for d in moved) for name in first},
         "scores": worst.scores,

@@ -34,6 +34,10 @@ _WHY = {
         "The purchases counted may be the outcome under another name, or be recorded under an earlier time than they "
         "became known (data.purchases.available_at)."
     ),
+    "contacts": (
+        "Those who are about to buy may be contacted for that very reason, or a contact may be recorded after the "
+        "purchase under an earlier time (data.contacts.available_at)."
+    ),
 }
 _WHY_PRESENCE = "A value that exists for buyers, and seldom for others, has most often been written when they bought."
 _WHY_OTHER = "A value that foresees the outcome almost surely has most often been written by it."

@@ -242,14 +242,14 @@ def _contributions_of(model: BinaryModel) -> Callable[[pd.DataFrame], npt.NDArra
 
 def _business(tables: Tables, study: Study, samples: Samples, judge: Judge) -> tuple[list[Finding], Mapping[str, Any]]:
     events = study.data.events
-    if events is None:
+    if events is None and study.data.contacts is None:
         return [], {}
-    if events.initiated_by is None:
+    if study.data.contacts is None and (events is None or events.initiated_by is None):
         text = "events do not say who initiated them (data.events.initiated_by): what rests on own campaigns is unknown"
         return [Finding(BUSINESS, NOTE, "initiated_by", text)], {}
     kinds, names = initiated_by_business(tables, samples.plan, cutoff=audited_cutoffs(study)[0])
     if not names:
-        return [Finding(BUSINESS, NOTE, "initiated_by", "no feature counts events that the business initiates")], {}
+        return [Finding(BUSINESS, NOTE, "initiated_by", "no feature counts what the business initiates")], {}
     train = samples.train
     order = np.argsort(hashed(train.groups, seed=study.seed), kind="stable")[:_ROWS]
     return compare_business(judge.contributions, train.X.iloc[order], kinds=kinds, names=names, model=judge.name)

@@ -2,6 +2,7 @@
 
 from propensity.config.data import (
     AttributeSpec,
+    ContactsSpec,
     CsvSpec,
     CustomersSpec,
     DataSpec,
@@ -32,6 +33,7 @@ __all__ = [
     "EVENT_MEASURES",
     "AttributeSpec",
     "ContactSpec",
+    "ContactsSpec",
     "CsvSpec",
     "CustomersSpec",
     "CutoffsSpec",

@@ -206,6 +206,13 @@ class PurchasesSpec(RecordsSpec):
     _own_columns: ClassVar[tuple[str, ...]] = ("product", "amount_units")
 
 
+class ContactsSpec(RecordsSpec):
+    """Whom the business approached: when, and `by` what (a channel, a campaign)."""
+
+    by: str | None = None
+    _own_columns: ClassVar[tuple[str, ...]] = ("by",)
+
+
 class DataSpec(Spec):
     """Where the tables are, which engine reads them, and what their columns mean."""
 
@@ -218,6 +225,7 @@ class DataSpec(Spec):
     customers: CustomersSpec
     events: EventsSpec | None = None
     purchases: PurchasesSpec | None = None
+    contacts: ContactsSpec | None = None
     missing: Scalars = ()
     recorded_until: Day | None = None
     max_unreadable: Share = 0.01
@@ -243,6 +251,12 @@ class DataSpec(Spec):
     def on_spark(self) -> bool:
         """Whether Spark reads the tables: asked for as the engine, or by a source that is Spark's catalogue."""
         return self.engine == "spark" or self.source.startswith(_SPARK)
+
+    @property
+    def records(self) -> dict[str, RecordsSpec]:
+        """The roles of dated records that the study has, by name."""
+        roles = {"events": self.events, "purchases": self.purchases, "contacts": self.contacts}
+        return {name: role for name, role in roles.items() if role is not None}
 
     @property
     def zone(self) -> ZoneInfo:

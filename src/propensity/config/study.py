@@ -213,8 +213,8 @@ class Study(Spec):
             timeless = "a snapshot knows no time to halve weights over: auto (by its order) or none"
             require(self.recency in ("auto", "none"), timeless, ("recency",))
             require(
-                self.data.events is None and self.data.purchases is None,
-                "a snapshot study has neither events nor purchases: remove them",
+                not self.data.records,
+                "a snapshot study has neither events nor purchases nor contacts: remove them",
                 ("data",),
             )
             for name, attribute in self.data.customers.attributes.items():
@@ -395,6 +395,7 @@ def meaning_fingerprint(study: Study) -> str:
     """A hash of what a model depends on: the roles' meaning, target, outcome and features, not where the data is."""
     roles = study.data.model_dump_json(
         exclude={"source", "engine", "memory_limit", "csv", "max_unreadable", "max_unseen", "recorded_until"}
+        | ({"contacts"} if study.data.contacts is None else set())  # models of before the role keep their hash
     )
     parts = [roles, study.target.model_dump_json(), study.outcome.model_dump_json(), study.features.model_dump_json()]
     return sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -31,7 +31,7 @@ class PastTables:
         The aware instant.
     customers : ibis Table
         Customers known then, with their attributes as of the cutoff: see `data.tables.attributes_as_of`.
-    events, purchases : ibis Table or None
+    events, purchases, contacts : ibis Table or None
         Canonical records that had happened and were known: see `data.schema`. Times are naive UTC.
     """
 
@@ -39,6 +39,7 @@ class PastTables:
     customers: ir.Table
     events: ir.Table | None
     purchases: ir.Table | None
+    contacts: ir.Table | None = None
 
 
 @contextmanager
@@ -53,16 +54,14 @@ def past_tables(tables: Tables, cutoffs: Sequence[datetime]) -> Iterator[Iterato
 
 
 def _fill(connection: Any, tables: Tables, cutoffs: Sequence[datetime]) -> Iterator[PastTables]:
-    roles = {"events": tables.events, "purchases": tables.purchases}
     past: dict[str, ir.Table] = {}
     since: datetime | None = None
     for i, cutoff in enumerate(cutoffs):
         customers = _copy(connection, f"customers_{i}", tables, attributes_as_of(tables, cutoff), more=False)
-        for name, table in roles.items():
-            if table is not None:
-                new = became_known(table, since=since, before=cutoff)
-                past[name] = _copy(connection, name, tables, new, more=name in past)
-        yield PastTables(cutoff, customers, past.get("events"), past.get("purchases"))
+        for name, table in tables.records.items():
+            new = became_known(table, since=since, before=cutoff)
+            past[name] = _copy(connection, name, tables, new, more=name in past)
+        yield PastTables(cutoff, customers, *(past.get(name) for name in ("events", "purchases", "contacts")))
         since = cutoff
 
 

@@ -14,7 +14,15 @@ import ibis
 import ibis.expr.datatypes as dt
 import ibis.expr.types as ir
 
-from propensity.config import AttributeSpec, CustomersSpec, DataSpec, EventsSpec, PurchasesSpec, RecordsSpec
+from propensity.config import (
+    AttributeSpec,
+    ContactsSpec,
+    CustomersSpec,
+    DataSpec,
+    EventsSpec,
+    PurchasesSpec,
+    RecordsSpec,
+)
 from propensity.data.connect import (
     Source,
     count_repeated,
@@ -252,17 +260,16 @@ def _attribute_warnings(table: ir.Table, attributes: Mapping[str, AttributeSpec]
 
 
 def stage_records(
-    source: Source, spec: DataSpec, role: EventsSpec | PurchasesSpec, customers: ir.Table, *, today: datetime | None
+    source: Source, spec: DataSpec, name: str, customers: ir.Table, *, today: datetime | None
 ) -> tuple[ir.Table, TableFacts, list[str]]:
-    """The canonical events or purchases: readable rows of known customers, as naive UTC instants.
+    """The canonical records of the role `name`: readable rows of known customers, as naive UTC instants.
 
     Parameters
     ----------
     today : datetime, optional
         Rows later than this are counted and left out; None trusts all timestamps.
     """
-    name = "events" if isinstance(role, EventsSpec) else "purchases"
-    place = f"data.{name}"
+    role, place = spec.records[name], f"data.{name}"
     raw = source.table(role.table, place=f"{place}.table")
     key_type = customers.customer_id.type()
     tidy = [role.key]
@@ -358,6 +365,8 @@ def _texts(role: RecordsSpec) -> list[str]:
     own = [role.product] if isinstance(role, PurchasesSpec) else []
     if isinstance(role, EventsSpec):
         own = [role.kind, *([role.initiated_by] if role.initiated_by else [])]
+    if isinstance(role, ContactsSpec) and role.by:
+        own = [role.by]
     return list(dict.fromkeys([role.key, *own, *role.attributes]))
 
 
@@ -393,6 +402,8 @@ def _select_records(
     extra = [role.kind, role.initiated_by, role.value] if isinstance(role, EventsSpec) else []
     if isinstance(role, PurchasesSpec):
         extra = [role.product, role.amount]
+    if isinstance(role, ContactsSpec):
+        extra = [role.by]
     wanted = [role.key, role.occurred_at, role.available_at, *role.attributes, *extra]
     require_columns(raw, [column for column in wanted if column], place=place)
 
@@ -417,6 +428,8 @@ def _select_records(
         if role.value:
             columns["value_units"] = (read_number(raw[role.value]) * AMOUNT_UNITS).try_cast("int64")
             columns["unreadable_value"] = is_given(raw[role.value]) & columns["value_units"].isnull()
+    if isinstance(role, ContactsSpec) and role.by:
+        columns["by"] = text(role.by)
     if isinstance(role, PurchasesSpec):
         columns["product"] = text(role.product)
         money = read_number(raw[role.amount]) if role.amount else ibis.literal(0.0)
@@ -443,7 +456,7 @@ def _tidy_texts(raw: ir.Table, role: RecordsSpec) -> list[str]:
 def early_end(facts: list[TableFacts], spec: DataSpec) -> list[str]:
     """A warning when purchases end clearly before events: labels after that would be false negatives."""
     lasts = {fact.role: fact.last for fact in facts if fact.last}
-    if spec.recorded_until is not None or len(lasts) < 2:
+    if spec.recorded_until is not None or not {"events", "purchases"} <= set(lasts):
         return []
     events, purchases = lasts["events"], lasts["purchases"]
     if events - purchases <= timedelta(days=_EARLY_DAYS):
@@ -458,7 +471,7 @@ def recorded_until(facts: list[TableFacts], spec: DataSpec) -> datetime | None:
     """The instant up to which the source is complete: as declared, or the end of the last record's day."""
     if spec.recorded_until is not None:
         return to_instant(spec.recorded_until, zone=spec.zone)
-    lasts = [fact.last for fact in facts if fact.last]
+    lasts = [fact.last for fact in facts if fact.last and fact.role != "contacts"]  # they may be planned ahead
     if not lasts:
         return None
     local = max(lasts).replace(tzinfo=UTC).astimezone(spec.zone)

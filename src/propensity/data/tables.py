@@ -10,7 +10,7 @@ from datetime import UTC, date, datetime, time
 from functools import reduce
 from operator import or_
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import ibis
 import ibis.expr.types as ir
@@ -38,8 +38,8 @@ class Tables:
 
     Attributes
     ----------
-    customers, events, purchases : ibis Table
-        Canonical tables (see `propensity.data.schema`); events and purchases may be None.
+    customers, events, purchases, contacts : ibis Table
+        Canonical tables (see `propensity.data.schema`); all but customers may be None.
     codes : ibis Table
         ``customer_id`` and ``code``: customers numbered 0, 1, … in the order of their keys.
     facts : list of TableFacts
@@ -59,16 +59,23 @@ class Tables:
     facts: list[TableFacts]
     warnings: list[str]
     until: datetime | None
+    contacts: ir.Table | None = None
+
+    @property
+    def records(self) -> dict[str, ir.Table]:
+        """Canonical records by role."""
+        roles = {"events": self.events, "purchases": self.purchases, "contacts": self.contacts}
+        return {name: table for name, table in roles.items() if table is not None}
 
     @property
     def begins(self) -> datetime | None:
         """The instant of the first record."""
-        firsts = [fact.first for fact in self.facts if fact.first]
+        firsts = [fact.first for fact in self.facts if fact.first and fact.role != "contacts"]
         return min(firsts).replace(tzinfo=UTC) if firsts else None
 
     def fingerprint(self) -> str:
         """A digest of all canonical rows, whatever their order: 16 hexadecimal digits for each table."""
-        present = [table for table in (self.customers, self.events, self.purchases) if table is not None]
+        present = [self.customers, *self.records.values()]
         return "-".join(f"{table_digest(table) % 2**64:016x}" for table in present)
 
     def distinct_kinds(self) -> list[str]:
@@ -110,11 +117,9 @@ def open_tables(
 def _stage(source: Source, spec: DataSpec, *, today: datetime | None) -> Tables:
     customers, customer_facts, warnings = stage_customers(source, spec)
     facts, records = [customer_facts], {}
-    for role in (spec.events, spec.purchases):
-        if role is not None:
-            table, fact, found = stage_records(source, spec, role, customers, today=today)
-            facts, warnings = [*facts, fact], [*warnings, *found]
-            records[fact.role] = table
+    for role in spec.records:
+        records[role], fact, found = stage_records(source, spec, role, customers, today=today)
+        facts, warnings = [*facts, fact], [*warnings, *found]
     if spec.customers.known_from == "first_purchase":
         customers = _known_from_first_purchase(source, customers, records["purchases"])
     customers = _with_first_known(source, customers, spec)
@@ -125,6 +130,7 @@ def _stage(source: Source, spec: DataSpec, *, today: datetime | None) -> Tables:
         codes=_number_customers(source, customers),
         events=records.get("events"),
         purchases=records.get("purchases"),
+        contacts=records.get("contacts"),
         facts=facts,
         warnings=[*warnings, *early_end(facts, spec)],
         until=recorded_until(facts, spec),
@@ -142,9 +148,9 @@ def as_of(records: ir.Table, cutoff: datetime) -> ir.Table:
 
 
 def known_at(tables: Tables, cutoff: datetime) -> Tables:
-    """The tables with those events and purchases alone that had happened and were known at a cutoff."""
-    events, purchases = (None if t is None else as_of(t, cutoff) for t in (tables.events, tables.purchases))
-    return replace(tables, events=events, purchases=purchases)
+    """The tables with those records alone that had happened and were known at a cutoff."""
+    known: dict[str, Any] = {name: as_of(table, cutoff) for name, table in tables.records.items()}
+    return replace(tables, **known)
 
 
 def is_later(times: Sequence[ir.TimestampValue], cutoff: datetime) -> ir.BooleanValue:

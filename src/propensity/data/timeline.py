@@ -10,11 +10,13 @@ from propensity.data.connect import to_frame
 from propensity.data.schema import AMOUNT_UNITS
 from propensity.data.tables import Tables, as_of
 
+_TOLD_BY = {"events": ("event", "kind"), "purchases": ("purchase", "product"), "contacts": ("contact", "by")}
+"""What a record of each role is called, and the column that says of what kind it is."""
 _KEPT_APART = {"customer_id", "occurred_at", "available_at", "value_units", "amount_units"}
 
 
 def timeline(tables: Tables, customer_id: Any, cutoff: datetime, *, zone: ZoneInfo) -> pd.DataFrame:
-    """A customer's events and purchases as they were known at a cutoff, the earliest first.
+    """A customer's events, purchases and contacts as they were known at a cutoff, the earliest first.
 
     Parameters
     ----------
@@ -28,17 +30,18 @@ def timeline(tables: Tables, customer_id: Any, cutoff: datetime, *, zone: ZoneIn
     Returns
     -------
     DataFrame
-        ``at`` (local, aware), ``role`` (``event`` or ``purchase``), ``what`` (the kind or the product), ``value`` (of
-        an event, or the amount; NaN without) and ``details``.
+        ``at`` (local, aware), ``role`` (``event``, ``purchase`` or ``contact``), ``what`` (the kind, the product, by
+        what), ``value`` (of an event, or the amount; NaN without) and ``details``.
     """
     parts = []
-    for role, records, what in (("event", tables.events, "kind"), ("purchase", tables.purchases, "product")):
-        if records is None:
-            continue
+    for name, records in tables.records.items():
+        role, what = _TOLD_BY[name]
         own = to_frame(as_of(records, cutoff).filter(lambda table: table.customer_id == customer_id))
         value = own.get("value_units", own.get("amount_units"))
         if role == "purchase" and tables.spec.purchases is not None and tables.spec.purchases.amount is None:
             value = None
+        if what not in own:
+            own[what] = None
         details = [column for column in own.columns if column not in {*_KEPT_APART, what}]
         parts.append(
             pd.DataFrame(

@@ -113,11 +113,11 @@ def value_words(what: str, columns: Sequence[str], values: Sequence[str], labels
     Parameters
     ----------
     what : str
-        ``kind`` or ``product``: the first of two columns.
+        ``kind``, ``product`` or ``by``: the first of two columns.
     columns, values : sequence of str
         One value of two columns: what is rarer than all that are told apart.
     """
-    role = {"kind": "events", "product": "purchases"}[what]
+    role = {"kind": "events", "product": "purchases", "by": "contacts"}[what]
     if len(values) < len(columns):
         return {"what": f"other_{role}", "column": columns[-1]}
     words = {"what": role}

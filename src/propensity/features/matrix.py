@@ -17,6 +17,7 @@ from propensity.data.connect import memory_bytes
 from propensity.data.schema import AMOUNT_UNITS
 from propensity.data.tables import Tables
 from propensity.features.behaviour import slotted_events
+from propensity.features.contacts import slotted_contacts
 from propensity.features.custom import custom_columns
 from propensity.features.dealing import Spill
 from propensity.features.plan import NO_FUNCTIONS, FeaturePlan, Functions
@@ -235,6 +236,7 @@ def _swept_by_workers(tables: Tables, roles: list[Slotted], sweep: Sweep, rows: 
 _SLOTTED: dict[str, Callable[[Tables, RecordPlan], Slotted]] = {
     "events": slotted_events,
     "purchases": slotted_purchases,
+    "contacts": slotted_contacts,
 }
 
 

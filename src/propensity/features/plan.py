@@ -19,6 +19,7 @@ from propensity.data.tables import Tables
 from propensity.errors import DataError
 from propensity.features.behaviour import plan_behaviour
 from propensity.features.catalogue import Feature
+from propensity.features.contacts import plan_contacts
 from propensity.features.custom import CustomFunction, CustomPlan, plan_custom
 from propensity.features.families import families
 from propensity.features.profile import ProfilePlan, attributes_of, plan_profile
@@ -42,7 +43,7 @@ class FeaturePlan:
     profile : ProfilePlan
         Profile features and their categories.
     records : tuple of RecordPlan
-        Swept features of events and purchases.
+        Swept features of events, purchases and contacts.
     custom : tuple of CustomPlan
         Features of the study's own functions.
     features : tuple of Feature
@@ -157,6 +158,13 @@ def learn_plan(
         records.append(
             plan_purchases(
                 tables, tables.spec.purchases, study.features, windows=windows, cutoff=last, first_slot=first_slot
+            )
+        )
+    if tables.contacts is not None and tables.spec.contacts is not None:
+        first_slot = records[-1].next_slot if records else 0
+        records.append(
+            plan_contacts(
+                tables, tables.spec.contacts, study.features, windows=windows, cutoff=last, first_slot=first_slot
             )
         )
     custom = plan_custom(tables, functions, cutoff=last)

@@ -106,7 +106,7 @@ class RecordPlan:
     Attributes
     ----------
     role : str
-        ``events`` or ``purchases``.
+        ``events``, ``purchases`` or ``contacts``.
     first_slot, next_slot : int
         Its slots: from the slot of all its records to before `next_slot`.
     vocabularies : tuple of Vocabulary
@@ -137,7 +137,8 @@ class RecordPlan:
     ) -> "RecordPlan":
         """The plan of columns with their catalogue entries; its slots end with the last vocabulary's."""
         columns, features = zip(*entries, strict=True) if entries else ((), ())
-        return cls(role, first_slot, vocabularies[-1].next_slot, vocabularies, keys, columns, features)
+        next_slot = vocabularies[-1].next_slot if vocabularies else first_slot + 1
+        return cls(role, first_slot, next_slot, vocabularies, keys, columns, features)
 
     def to_dict(self) -> dict[str, Any]:
         """As plain values for JSON."""

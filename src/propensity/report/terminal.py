@@ -223,6 +223,30 @@ def show_outcomes(found: OutcomesResult) -> None:
             f"of {effect['left_alone']:,} left alone by lot {percent(effect['left_alone_bought'])}: "
             f"{100 * effect['difference']:+.1f} points ({100 * effect['low']:+.1f} to {100 * effect['high']:+.1f})."
         )
+        if effect["control_contacted"]:
+            say(f"{effect['control_contacted']:,.0f} of the control group were contacted all the same: not its effect.")
+    if len(found.contacted):
+        say()
+        show_contacted(found.contacted)
+
+
+def show_contacted(contacted: pd.DataFrame) -> None:
+    """Show what became of those who were contacted after a list, and of the others."""
+    shown = pd.DataFrame(
+        {
+            "as of": contacted["as_of"],
+            "since then": contacted["group"],
+            "prospects": contacted["prospects"].map("{:,}".format),
+            "expected": contacted["expected"].map("{:,.1f}".format),
+            "bought": contacted["buyers"].map("{:,}".format),
+            "of them": [
+                f"{percent(row['bought'])} ({percent(row['low'])} to {percent(row['high'])})"
+                for row in contacted.to_dict("records")
+            ],
+        }
+    )
+    show_table(shown, title="By contact")
+    say("Nobody was contacted by lot: who was chosen is in these shares. The control group tells the effect.")
 
 
 def _figure_with(row: Mapping[Any, Any], name: str, low: str, high: str) -> str:
