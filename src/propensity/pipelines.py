@@ -45,6 +45,7 @@ from propensity.files import (
     write_row_groups,
 )
 from propensity.intake import shortfalls, volumes
+from propensity.machine import sampled
 from propensity.marketing import check_avatar, criteria_table
 from propensity.results import (
     AuditResult,
@@ -278,7 +279,7 @@ def train(
         "versions": package_versions(),
     }
     uri = tracking_uri or study.tracking.uri
-    with whole_folder(root / run_id) as work:
+    with whole_folder(root / run_id) as work, sampled() as load:
         material = _gather(study, always=named_features(study, scorecard), now=now, progress=progress)
         previous = (_champion(study, uri, progress) if track else None) or _last_report(root)
         trials = _kept_trials(study, root)
@@ -296,6 +297,7 @@ def train(
             started=started,
             previous=previous,
             leaks=leaks,
+            load=load,
         )
         if track:
             progress("logging to MLflow")

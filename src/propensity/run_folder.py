@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -69,6 +69,7 @@ def write_run(
     started: float,
     previous: Previous | None,
     leaks: Mapping[str, Any],
+    load: Sequence[Mapping[str, float]] = (),
 ) -> dict[str, Any]:
     """Write everything that a run leaves behind into the folder `work`, and return its tables.
 
@@ -135,6 +136,7 @@ def write_run(
         "list": listing,
         "started": now.isoformat(),
         "seconds": round(perf_counter() - started, 1),
+        "machine": load,
     }
     documents = {"metrics": metrics, "funnel": report["funnel"], "manifest": manifest, "report": report}
     documents["leaks"] = leaks
@@ -252,6 +254,7 @@ def track_run(work: Path, *, uri: str, rows: pd.DataFrame | None = None) -> dict
         catalogue=catalogue,
         tags=facts["tags"],
         trials=tuning.get("trials", ()),
+        load=manifest.get("machine", ()),
     )
     tracked = track(record, uri=uri, experiment=facts["experiment"], registered_name=facts["registered_name"])
     return {name: str(value) for name, value in vars(tracked).items()}

@@ -46,6 +46,7 @@ REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy")
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 _SQLITE = "sqlite:///"
+_SAMPLES, _BATCH = 400, 100
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,8 @@ class RunRecord:
         The features, for the signature.
     trials : list of dict
         What a search for parameters tried: ``number``, ``state``, ``log_loss`` and ``params`` of each.
+    load : list of dict
+        Of the machine while the run was made: see `propensity.machine`.
     """
 
     name: str
@@ -83,6 +86,7 @@ class RunRecord:
     catalogue: Sequence[Mapping[str, Any]]
     tags: Mapping[str, str]
     trials: Sequence[Mapping[str, Any]] = ()
+    load: Sequence[Mapping[str, float]] = ()
 
 
 @dataclass(frozen=True)
@@ -158,6 +162,7 @@ def track(record: RunRecord, *, uri: str, experiment: str, registered_name: str)
                 mlflow.set_tag("propensity.model", name)
                 mlflow.log_metrics(_flat(splits))
         _log_trials(record.trials, experiment_id, parent=run.info.run_id)
+        _log_load(record.load, run.info.run_id)
         for path in sorted(record.folder.iterdir()):
             if path.is_file():
                 mlflow.log_artifact(str(path))
@@ -201,6 +206,20 @@ def _log_trials(trials: Sequence[Mapping[str, Any]], experiment_id: str, *, pare
             params=[Param(name, str(value)) for name, value in trial["params"].items()],
         )
         client.set_terminated(run.info.run_id)
+
+
+def _log_load(load: Sequence[Mapping[str, float]], run_id: str) -> None:
+    """Log samples of the machine's load at their own times: of a long run a few hundred, evenly spread."""
+    thinned = load[:: -(-len(load) // _SAMPLES) or 1]
+    client = mlflow.MlflowClient()
+    for start in range(0, len(thinned), _BATCH):
+        metrics = [
+            Metric(name, value, int(sample["timestamp"]), start + i)
+            for i, sample in enumerate(thinned[start : start + _BATCH])
+            for name, value in sample.items()
+            if name != "timestamp"
+        ]
+        client.log_batch(run_id, metrics=metrics)
 
 
 def aliases(name: str, *, uri: str) -> dict[str, str]:

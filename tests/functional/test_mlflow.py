@@ -1,10 +1,12 @@
 """What MLflow keeps of a run, and that its model can be used where nothing but MLflow and the package is at hand."""
 
 import json
+import os
 import subprocess
 import sys
 import warnings
 from pathlib import Path
+from time import time
 
 import numpy as np
 import pandas as pd
@@ -78,7 +80,7 @@ def test_metrics_are_those_of_metrics_json(parent, children, trained):
             assert logged[f"{split}_average_precision_low"] == low
             assert logged[f"{split}_average_precision_high"] == high
     best = children[metrics["selected"]].data.metrics
-    assert parent.data.metrics == best
+    assert {name: value for name, value in parent.data.metrics.items() if not name.startswith("system/")} == best
 
 
 def test_files_and_figures_are_artifacts(store, parent, trained):
@@ -237,6 +239,55 @@ def test_fresh_process_gives_the_same_probabilities(trained, rows, tmp_path):
     assert done.stdout.split("\n")[:2] == [f"refused {first} True", f"refused {last} True"]
 
 
+SPARK = """
+import sys, warnings
+warnings.simplefilter("ignore")
+import mlflow
+from pyspark.sql import SparkSession
+from pyspark.sql.functions import struct
+uri, model, rows, out = sys.argv[1:]
+mlflow.set_tracking_uri(uri)
+spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+score = mlflow.pyfunc.spark_udf(spark, model, env_manager="local", result_type="probability double, points double")
+rows = spark.read.parquet(rows)
+names = [column for column in rows.columns if column != "customer_id"]
+scored = rows.select("customer_id", score(struct(*names)).alias("score"))
+scored.select("customer_id", "score.*").toPandas().to_parquet(out)
+"""
+
+
+def other_way(command, trained, out):
+    """What the list says, and what another way to the logged model says of the same rows."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False,
+                          env={**os.environ, "MLFLOW_TRACKING_URI": trained.uri})  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert out.exists(), done.stderr
+    return pd.read_parquet(trained.folder / "prospects.parquet").set_index("customer_id")
+
+
+@pytest.mark.slow
+def test_spark_gives_the_same_probabilities(trained, rows, tmp_path):
+    pytest.importorskip("pyspark", reason="Spark is not installed: pip install propensity[spark]")
+    place, out = tmp_path / "rows.parquet", tmp_path / "scored.parquet"
+    rows.rename_axis("customer_id").reset_index().to_parquet(place)
+    command = [sys.executable, "-c", SPARK, trained.uri, "models:/demo@challenger", str(place), str(out)]
+    listed = other_way(command, trained, out)
+    scored = pd.read_parquet(out).set_index("customer_id").loc[listed.index]
+    np.testing.assert_array_equal(scored["probability"], listed["probability"])
+    np.testing.assert_array_equal(scored["points"], listed["points"])
+
+
+@pytest.mark.slow
+def test_the_command_of_mlflow_gives_the_same_probabilities(trained, rows, tmp_path):
+    place, out = tmp_path / "rows.json", tmp_path / "scored.json"
+    place.write_text(json.dumps({"dataframe_split": json.loads(rows.to_json(orient="split", double_precision=15))}))
+    command = [sys.executable, "-m", "mlflow", "models", "predict", "-m", "models:/demo@challenger", "-i", str(place),
+               "-o", str(out), "-t", "json", "--env-manager", "local"]  # fmt: skip
+    listed = other_way(command, trained, out)
+    scored = pd.DataFrame(json.loads(out.read_text())["predictions"], index=rows.index).loc[listed.index]
+    np.testing.assert_allclose(scored["probability"], listed["probability"], rtol=1e-9)  # numbers went through texts
+
+
 def test_command_prints_how_to_open_the_run(propensity, trained):
     answer = propensity("track", trained.folder)
     assert answer.code == 0, answer.err
@@ -252,6 +303,27 @@ def test_registration_is_not_announced(propensity, make_study, quick_text, tmp_p
     assert "registered" not in answer.err + answer.out
     assert "Created version" not in answer.err + answer.out
     assert f"mlflow ui --backend-store-uri {uri}" in answer.out
+
+
+def test_a_run_has_the_load_of_the_machine_while_it_was_made(propensity, make_study, quick_text, tmp_path, monkeypatch):
+    import mlflow
+
+    monkeypatch.setattr("propensity.machine.INTERVAL", 0.2)
+    uri, began = f"sqlite:///{tmp_path / 'mlflow.db'}", time()
+    answer = propensity("train", make_study(quick_text), "--out", tmp_path / "runs", "--tracking-uri", uri)
+    assert answer.code == 0, answer.err
+    manifest, tracking = (
+        json.loads((tmp_path / "runs" / "latest" / f"{name}.json").read_text()) for name in ("manifest", "tracking")
+    )
+    client = mlflow.MlflowClient(tracking_uri=uri)
+    for name in ("system/cpu_utilization_percentage", "system/process_memory_megabytes"):
+        history = client.get_metric_history(tracking["run_id"], name)
+        assert [(point.timestamp, point.value) for point in history] == [
+            (sample["timestamp"], sample[name]) for sample in manifest["machine"]
+        ]
+        assert len(history) > 2
+        assert all(began <= point.timestamp / 1000 <= time() for point in history)
+    assert 50 < history[-1].value < 64_000
 
 
 @pytest.mark.parametrize("uri", ["sqlite:////proc/no/such/place/mlflow.db", "nonsense://host/store"])
