@@ -88,7 +88,7 @@ def promote(
         progress("looking for leaks")
         model = f"models:/{study.study}/{versions[CHALLENGER]}"
         found = audit(study, model=model, tracking_uri=uri, today=today, progress=progress)
-        leaks = found.is_proven, found.sentence
+        leaks = found.is_proven or (study.promotion.audit is True and found.is_too_good), found.sentence
     decision = judge(
         y,
         {name: _scores(bundle, frames[name]) for name, bundle in bundles.items()},

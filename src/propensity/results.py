@@ -82,6 +82,11 @@ class AuditResult:
         return {"verdict": self.verdict, "sentence": self.sentence, **told}
 
     @property
+    def is_too_good(self) -> bool:
+        """Whether a feature foresees the outcome so well that it is likely to come from it."""
+        return bool(((self.findings["test"] == "too good") & (self.findings["level"] == "suspicious")).any())
+
+    @property
     def is_proven(self) -> bool:
         """Whether a leak is proven."""
         return bool((self.findings["level"] == "proven").any()) if len(self.findings) else False

@@ -5,7 +5,10 @@ import re
 import shutil
 
 import mlflow
+import pandas as pd
 import pytest
+import yaml
+from tests.functional.conftest import only, write_study
 
 GENEROUS = "promotion: {allow: not_worse, margin: 100%, min_buyers: 1, calibration: [0.01, 100], max_drift: 100}\n"
 STRICT = "promotion: {min_buyers: 100000}\n"
@@ -109,6 +112,61 @@ def test_from_challenger_to_champion_and_back(propensity, trained, registry, tmp
     assert decisions == ["refused", "promoted", "refused", "promoted", "rolled back", "promoted"]
     assert all(run.data.tags["mlflow.user"] for run in runs)
     assert runs[2].data.metrics["challenger_roc_auc"] == runs[2].data.metrics["champion_roc_auc"]
+
+
+def ever_bought(study):
+    """An attribute joined out of purchases of all times: the scramble test proves it."""
+    study["data"]["tables"] = {
+        "won": {
+            "union": ["purchases"],
+            "where": "category = 'home_insurance'",
+            "compute": {"status": "'customer'"},
+            "first": {"key": "customer_id", "order": "ordered_at"},
+        },
+        "people": {"union": ["customers"], "join": [{"table": "won", "on": "customer_id", "how": "left"}]},
+    }
+    study["data"]["customers"]["table"] = "people"
+
+
+def filled_in_when_bought(study, market, folder):
+    """A column without a date that is filled in by the purchase: nothing proves it, it is too good to be true."""
+    tables = folder / "tables"
+    tables.mkdir()
+    for file in market.glob("*.parquet"):
+        (tables / file.name).symlink_to(file)
+    purchases = pd.read_parquet(market / "purchases.parquet")
+    buyers = purchases.loc[purchases["category"] == "home_insurance", "customer_id"]
+    people = pd.read_parquet(market / "customers.parquet")
+    (tables / "customers.parquet").unlink()
+    people.assign(status=people["customer_id"].isin(buyers).map({True: "won", False: "open"})).to_parquet(
+        tables / "customers.parquet"
+    )
+    study["data"]["source"] = str(tables)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", ["joined", "filled in"])
+def test_a_challenger_that_was_trained_with_a_leak_is_refused(propensity, trained, market, study_text, tmp_path, kind):
+    study = yaml.safe_load(only(study_text, "logistic") + GENEROUS)
+    if kind == "joined":
+        ever_bought(study)
+    else:
+        filled_in_when_bought(study, market, tmp_path)
+    study["data"]["customers"]["attributes"]["status"] = "category"
+    place = write_study(tmp_path / "configs", yaml.safe_dump(study, sort_keys=False))
+    uri = f"sqlite:///{tmp_path / 'mlflow.db'}"
+    leaky = propensity("train", place, "--out", tmp_path / "runs", "--tracking-uri", uri, "--json")
+    assert leaky.code == 0, leaky.err
+    honest = trained.read("metrics.json")["models"]["logistic"]["test"]["roc_auc"]
+    assert max(row["roc_auc"] for row in leaky.json["metrics"] if row["split"] == "test") > honest + 0.05  # splendid
+    answer = propensity("promote", place, "--tracking-uri", uri, "--json")
+    assert answer.code == 1, answer.err
+    assert [rule["name"] for rule in answer.json["rules"] if not rule["is_met"]] == ["leaks"]
+    assert "status" in next(rule["found"] for rule in answer.json["rules"] if rule["name"] == "leaks")
+    if kind == "filled in":  # no proof: whoever knows better may say so
+        place.write_text(place.read_text().replace("promotion:\n", "promotion:\n  audit: proof\n"))
+        answer = propensity("promote", place, "--tracking-uri", uri, "--json")
+        assert answer.code == 0, answer.out
 
 
 def test_what_cannot_be_judged_is_said(propensity, trained, tmp_path):

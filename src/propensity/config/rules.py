@@ -220,7 +220,8 @@ class PromotionSpec(Spec):
     difference lies above 0) or not clearly worse: at the interval's lower end by no more than `margin` of what the
     champion has (of an AUC: above 0.5). Calibration slope and actual over expected buyers must be able to lie within
     `calibration`. `max_drift` limits how far score and inputs have shifted since the challenger's last cutoff
-    (population stability index), `audit` asks for a leak audit, `min_buyers` for enough buyers to tell anything.
+    (population stability index), `audit` asks for a leak audit (``proof``: that only a proof refuses, and not a feature
+    that is too good to be true), `min_buyers` for enough buyers to tell anything.
     """
 
     metric: Literal["lift_at_capacity", "lift_at_10pct", "average_precision", "roc_auc"] = "lift_at_capacity"
@@ -228,7 +229,7 @@ class PromotionSpec(Spec):
     margin: Share = 0.1
     calibration: tuple[float, float] = (0.8, 1.25)
     max_drift: float = Field(default=0.25, gt=0)
-    audit: bool = True
+    audit: bool | Literal["proof"] = True
     min_buyers: int = Field(default=30, ge=1)
 
     @model_validator(mode="after")
