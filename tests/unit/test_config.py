@@ -494,7 +494,7 @@ def test_a_snapshot_has_a_column_and_a_split_and_no_time(write: Write) -> None:
                 "attributes: {age: number}}\n  events: {table: e, key: k, occurred_at: t, kind: k}",
             ),
             "data",
-            "data: a snapshot study has neither events nor purchases: remove them",
+            "data: a snapshot study has no events, purchases or contacts: remove them",
         ),
     ],
 )

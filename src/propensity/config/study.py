@@ -214,7 +214,7 @@ class Study(Spec):
             require(self.recency in ("auto", "none"), timeless, ("recency",))
             require(
                 not self.data.records,
-                "a snapshot study has neither events nor purchases nor contacts: remove them",
+                "a snapshot study has no events, purchases or contacts: remove them",
                 ("data",),
             )
             for name, attribute in self.data.customers.attributes.items():
