@@ -11,6 +11,7 @@ test prospects, against what predicting them alone takes. Prints Markdown.
 
 import argparse
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter
@@ -85,7 +86,9 @@ def beside_peers(name: str, boosters: list[lgb.Booster], X: npt.NDArray[np.float
     rate = len(many) / seconds(lambda: ours(many))
     contrib = few / seconds(lambda: [booster.predict(part, pred_contrib=True, num_threads=1) for booster in boosters])
     explainers = [shap.TreeExplainer(booster) for booster in boosters]
-    explained = few / seconds(lambda: [explainer.shap_values(part) for explainer in explainers])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # SHAP tells of a change to what it gives
+        explained = few / seconds(lambda: [explainer.shap_values(part) for explainer in explainers])
     print(
         f"| {name} | {sum(booster.num_trees() for booster in boosters):,} | {rate:,.0f} | {contrib:,.0f} | "
         f"{explained:,.0f} | {rate / contrib:.0f} | {rate / explained:.0f} | {error:.0e} | {begun:.1f} |",
