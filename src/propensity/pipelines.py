@@ -4,7 +4,7 @@ import json
 import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -607,7 +607,8 @@ def score(
     Raises
     ------
     CheckFailedError
-        When there are fewer prospects or records than usual, or older ones.
+        When there are fewer prospects or records than usual, or older ones; when the source has changed so that it
+        cannot be read as when the model learnt; when too many prospects have categories that it has not seen.
     """
     if out is not None and out.suffix not in (".parquet", ".csv"):
         raise InputError(f"--out: {out.name} ends in neither .parquet nor .csv. Choose one of them.")
@@ -633,7 +634,7 @@ def score(
             raise InputError("--as-of: the date to score at is needed, such as --as-of 2025-09-01.")
         if data is not None:
             raise InputError("--data: is for snapshot studies; this study scores its own tables. Leave it out.")
-        with open_study(study, today=today) as tables:
+        with _open_as_learnt(study, today=today) as tables:
             progress(f"scoring prospects as of {format_instant(as_of, zone=study.zone)}")
             frame, steps = scoring_frame(tables, study, bundle.plan, as_of)
             if not anyway:
@@ -660,6 +661,17 @@ def score(
         day = None if as_of is None else ranked["as_of"].iloc[0].to_pydatetime()
         replace_rows(database, table, named, replaced={"study": study.study, "as_of": day})
     return ScoreResult(path=out, prospects=ranked, manifest=manifest, changes=changes)
+
+
+@contextmanager
+def _open_as_learnt(study: Study, *, today: datetime | None) -> Iterator[Tables]:
+    """The tables of a study that a model fits: what cannot be read of them has changed since it was trained."""
+    with ExitStack() as stack:
+        try:
+            tables = stack.enter_context(open_study(study, today=today))
+        except DataError as error:
+            raise CheckFailedError(f"score: the source is not what it was when the model learnt. {error}") from error
+        yield tables
 
 
 def _look_back(tables: Tables, study: Study, bundle: Bundle, file: Path, as_of: datetime) -> Earlier:
@@ -696,7 +708,7 @@ def _refuse_short(study: Study, bundle: Bundle, frame: Frame, tables: Tables, as
 def _refuse_unseen(study: Study, frame: Frame) -> None:
     for name, count in (frame.unseen or {}).items():
         if count > study.data.max_unseen * len(frame):
-            raise DataError(
+            raise CheckFailedError(
                 f"{name}: {count:,} of {len(frame):,} prospects have a category that training did not see (limit "
                 f"{study.data.max_unseen:.0%}). Check the source, train again, or raise data.max_unseen."
             )

@@ -184,7 +184,7 @@ def test_unseen_categories_above_the_limit_are_refused(propensity, runs, leads, 
     new = leads.iloc[600:].assign(region="atlantis")
     new.to_csv(tmp_path / "new.csv", index=False)
     answer = score(propensity, runs, tmp_path / "new.csv", tmp_path / "list.csv")
-    assert answer.code == 2
+    assert answer.code == 1
     assert "region: " in answer.err
     assert "have a category that training did not see (limit 10%)" in answer.err
     assert not (tmp_path / "list.csv").exists()
