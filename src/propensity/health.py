@@ -6,6 +6,7 @@ every alarm asks for more than that, and for a size that matters.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import numpy as np
@@ -39,7 +40,11 @@ _MISSING = 0.1
 _UNSEEN = 0.02
 """Share of prospects with a category that train did not have, that is told."""
 _MONTHS_DIFFER = 0.1
-"""By how much the level of one month differs from another's at least, as a standard deviation: seasons, holidays."""
+"""By how much the level of one month differs from another's at least, as a standard deviation: holidays, campaigns."""
+_SEASONS_DIFFER = 0.2
+"""The same where the model learnt from less than a year: it has not seen every season."""
+_YEAR = timedelta(days=330)
+"""From the first to the last of twelve months."""
 _SEASON = 3
 """Months that are alike: as many count as one where several are taken together."""
 _COUNTS = 0.01
@@ -256,12 +261,14 @@ def _months_differ(learnt: Sequence[Cohort]) -> float:
 
     From the months that the model learnt from, by the method of moments; few months tell it badly, hence the least.
     """
+    first, last = (datetime.fromisoformat(cohort.as_of) for cohort in (learnt[0], learnt[-1]))
+    least = _MONTHS_DIFFER if last - first >= _YEAR else _SEASONS_DIFFER
     known = [as_promised([cohort], level=SHOWN, spread=0.0) for cohort in learnt if cohort.y is not None]
     ratios = [row["ratio"] for row in known if row["ratio"] is not None]
     if len(ratios) < 2:
-        return _MONTHS_DIFFER
+        return least
     chance = float(np.mean([1 / row["expected"] for row in known if row["ratio"] is not None]))
-    return float(np.sqrt(max(np.var(ratios, ddof=1) - chance, _MONTHS_DIFFER**2)))
+    return float(np.sqrt(max(np.var(ratios, ddof=1) - chance, least**2)))
 
 
 def _month(cohort: Cohort, *, spread: float, capacity: float, seed: int) -> dict[str, Any]:

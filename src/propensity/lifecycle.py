@@ -87,6 +87,7 @@ def outcomes(
             mature = is_mature(study, as_of, until=tables.until)
             seen = _is_seen(study, manifest, as_of)
             entry = {**facts, "is_mature": mature, "is_seen": seen, "prospects": len(listed), **expected_buyers(listed)}
+            entry["contacts_until"] = _contacts_until(tables, study, as_of)
             if mature:
                 entry |= realised(listed, contact=study.contact, seed=study.seed)
                 by_band.append(bands(listed).assign(**facts))
@@ -154,7 +155,7 @@ def _with_outcome(
 ) -> pd.DataFrame:
     """The list with ``bought`` (0 or 1; as far as is known), ``bought_at`` (UTC) and ``amount``.
 
-    Where the study has contacts, with ``contacted`` too: from the list's date on, and before the purchase.
+    Where the study has contacts of that time, with ``contacted`` too: from the list's date on, before the purchase.
     """
     known = codes.reindex(listed["customer_id"])
     gone = int(known.isna().sum())
@@ -172,7 +173,7 @@ def _with_outcome(
         bought_at=bought["bought_at"].where(within).dt.tz_localize(UTC),
         amount=bought["amount"].where(within),
     )
-    if tables.contacts is None:
+    if tables.contacts is None or tables.covered("contacts")[1] < as_of:
         return listed
     window = Window(as_of, study.label_window(as_of).end)
     contacts = between(tables.contacts, window).group_by("customer_id").agg(first=lambda table: table.occurred_at.min())
@@ -180,6 +181,14 @@ def _with_outcome(
     first = firsts.reindex(listed["customer_id"]).reset_index(drop=True).dt.tz_localize(UTC)
     # Whoever had bought before was not won by the contact.
     return listed.assign(contacted=first.notna() & ~(first >= listed["bought_at"]))
+
+
+def _contacts_until(tables: Tables, study: Study, as_of: datetime) -> str | None:
+    """The day of the last contact on record, where it lies before the end of a list's window; else None."""
+    if tables.contacts is None:
+        return None
+    last = tables.covered("contacts")[1]
+    return format_instant(last, zone=study.zone)[:10] if last < study.label_window(as_of).end else None
 
 
 def _track(study: Study, result: OutcomesResult, *, uri: str) -> str | None:

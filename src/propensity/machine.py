@@ -1,4 +1,4 @@
-"""What a long piece of work asks of the machine, sampled while it runs, under the names that MLflow's pages know."""
+"""What a long piece of work asks of the machine, sampled while it runs, under names that MLflow's pages show."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,13 +9,15 @@ from typing import Any
 import psutil
 
 INTERVAL = 10.0
-"""Seconds between samples: work that is shorter leaves none."""
+"""Seconds between the first samples: work that is shorter leaves none."""
+MOST = 400
+"""Samples that are kept: of longer work every second one, twice as far apart."""
 
 Sample = dict[str, Any]
 
 
 def sample(process: psutil.Process) -> Sample:
-    """The machine's load now: ``timestamp`` (milliseconds since 1970), and figures by MLflow's names."""
+    """The machine's load now: ``timestamp`` (milliseconds since 1970), and figures among MLflow's system metrics."""
     memory = psutil.virtual_memory()
     return {
         "timestamp": int(time() * 1000),
@@ -28,14 +30,18 @@ def sample(process: psutil.Process) -> Sample:
 
 @contextmanager
 def sampled() -> Iterator[list[Sample]]:
-    """The samples that are taken while the block runs, every `INTERVAL` seconds."""
+    """The samples that are taken while the block runs, `MOST` at the most, evenly spread."""
     samples: list[Sample] = []
     over, process = Event(), psutil.Process()
     psutil.cpu_percent()  # a share is since the call before
 
     def watch() -> None:
-        while not over.wait(INTERVAL):
+        interval = INTERVAL
+        while not over.wait(interval):
             samples.append(sample(process))
+            if len(samples) > MOST:
+                del samples[1::2]
+                interval *= 2
 
     thread = Thread(target=watch, daemon=True)
     thread.start()

@@ -24,7 +24,7 @@ from propensity.changes import Earlier, told_in_short
 from propensity.cohort import FunnelStep
 from propensity.config import DataSpec, Study, meaning_fingerprint, resolve_path
 from propensity.data.connect import Alter, to_frame
-from propensity.data.deliver import replace_rows
+from propensity.data.deliver import replace_rows, require_place
 from propensity.data.snapshot import SnapshotRows
 from propensity.data.tables import Tables, between, open_tables, outcome_records
 from propensity.drivers import Previous
@@ -614,6 +614,8 @@ def score(
         raise InputError(f"--out: {out.name} ends in neither .parquet nor .csv. Choose one of them.")
     if (table is None) != (database is None):
         raise InputError("--table: a list goes into a table of a database. Name both: --table NAME --database ADDRESS.")
+    if table is not None and database is not None:
+        require_place(database, table)
     wording = study.read_wording()
     bundle = fitting_bundle(study, model, runs=runs, uri=tracking_uri)
     check_rules(study, bundle.plan)

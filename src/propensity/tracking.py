@@ -46,7 +46,7 @@ REQUIREMENTS = ("lightgbm", "numpy", "pandas", "scikit-learn", "scipy")
 
 CHALLENGER, CHAMPION, PREVIOUS = "challenger", "champion", "previous"
 _SQLITE = "sqlite:///"
-_SAMPLES, _BATCH = 400, 100
+_BATCH = 100
 
 
 @dataclass(frozen=True)
@@ -209,13 +209,12 @@ def _log_trials(trials: Sequence[Mapping[str, Any]], experiment_id: str, *, pare
 
 
 def _log_load(load: Sequence[Mapping[str, float]], run_id: str) -> None:
-    """Log samples of the machine's load at their own times: of a long run a few hundred, evenly spread."""
-    thinned = load[:: -(-len(load) // _SAMPLES) or 1]
+    """Log samples of the machine's load at their own times."""
     client = mlflow.MlflowClient()
-    for start in range(0, len(thinned), _BATCH):
+    for start in range(0, len(load), _BATCH):
         metrics = [
             Metric(name, value, int(sample["timestamp"]), start + i)
-            for i, sample in enumerate(thinned[start : start + _BATCH])
+            for i, sample in enumerate(load[start : start + _BATCH])
             for name, value in sample.items()
             if name != "timestamp"
         ]

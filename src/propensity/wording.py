@@ -171,7 +171,7 @@ class Wording:
         if "label" in words:
             known["label"] = self._of_attribute(self.own.attributes, words) or words["label"]
         if "whole" in words:
-            known["whole"] = self.base.nouns[words["whole"]][1]
+            known["whole"] = self._noun(words["whole"])[1]
         if "column" in words:
             known["column"] = self._column(words)
         return _filled(template, known)
@@ -216,18 +216,23 @@ class Wording:
     def _column(self, words: Mapping[str, str]) -> str:
         return self.own.attributes.get(words["column"], words["column"].replace("_", " "))
 
+    def _noun(self, what: str) -> Pair:
+        """A noun of the language, in English where it lacks it: one of the study's own may be older than the noun."""
+        return self.base.nouns.get(what) or english().base.nouns[what]
+
     def _nouns(self, words: Mapping[str, str]) -> Pair:
         """What is counted, in the singular and in the plural."""
         what, of = words["what"], words.get("of", "")
-        label: str | Pair | None = self.own.labels.get(of) if what == "kind" else self.own.products.get(of)
-        label = label or words.get("label") if what in ("kind", "product") else None
+        label: str | Pair | None = self.own.labels.get(of) if what in ("kind", "by") else self.own.products.get(of)
+        label = label or words.get("label") if what in ("kind", "product", "by") else None
         if what == "kind" and label is not None:
             one, many = label if isinstance(label, tuple) else (self._singular(label), label)
         else:
-            known = {"of": str(label or (of.replace("_", " ") if what == "kind" else of))}
+            called = label[-1] if isinstance(label, tuple) else label
+            known = {"of": called or (of if what == "product" else of.replace("_", " "))}
             if "column" in words:
                 known["column"] = self._column(words)
-            one, many = (_filled(noun, known) for noun in self.base.nouns[what])
+            one, many = (_filled(noun, known) for noun in self._noun(what))
         if "at" not in words:
             return one, many
         at = self.own.values.get(words["column"], {}).get(words["at"], words["at"])

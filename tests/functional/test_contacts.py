@@ -68,7 +68,7 @@ def test_features_count_what_was_known_before_the_cutoff(propensity, study, cont
         counted = {
             "contacts_ever": before.groupby("customer_id").size(),
             "contacts_30d": recent.groupby("customer_id").size(),
-            "contacts_phone_30d": recent[recent["channel"] == "phone"].groupby("customer_id").size(),
+            "contacts_by_phone_30d": recent[recent["channel"] == "phone"].groupby("customer_id").size(),
         }
         for name, count in counted.items():
             expected = count.reindex(rows.index).fillna(0)
@@ -76,7 +76,7 @@ def test_features_count_what_was_known_before_the_cutoff(propensity, study, cont
             assert rows[name].tolist() == expected.tolist(), (name, day)
         last = (day - recent.groupby("customer_id")["at"].max()) / pd.Timedelta(days=1)
         pd.testing.assert_series_equal(
-            rows["recency_days_contact"].astype(float), last.reindex(rows.index), check_names=False, atol=1e-4
+            rows["recency_days_contacted"].astype(float), last.reindex(rows.index), check_names=False, atol=1e-4
         )
 
 

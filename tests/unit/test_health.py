@@ -33,7 +33,8 @@ def cohort(
     return Cohort("2025-08-01", X, z, expit(z), y if known else None, error, {"segment": rng.choice(["a", "b"], n)}, {})
 
 
-LEARNT = [cohort(seed, known=False) for seed in range(3)]
+# Learnt from a whole year: every season was seen.
+LEARNT = [replace(cohort(seed, known=False), as_of=f"{2023 + seed}-08-01") for seed in range(3)]
 NOW = cohort(9, known=False)
 
 
@@ -83,7 +84,7 @@ def test_how_months_differ_is_learnt_from_those_of_before() -> None:
     given: dict[str, Any] = {"weight": WEIGHT, "categorical": ["region"], "descriptions": {}, "spec": MonitoringSpec(),
                              "capacity": 0.1, "seed": 0}  # fmt: skip
     weak = cohort(22, odds=0.5, error=0.0)
-    alike = [cohort(seed, error=0.0) for seed in range(5)]
+    alike = [replace(cohort(seed, error=0.0), as_of=f"{2021 + seed}-08-01") for seed in range(5)]
     assert level(look_after(alike, [weak], NOW, **given), "buyers") == "retrain"
     assert level(look_after(seasons, [weak], NOW, **given), "buyers") == "ok"
 
@@ -161,6 +162,18 @@ def test_the_interval_of_a_promise_is_poissons_where_the_model_is_sure_and_wider
     nobody = as_promised([replace(rows, y=np.zeros_like(rows.y))], level=0.95, spread=0.0)
     assert (nobody["ratio"], nobody["low"]) == (0.0, 0.0)
     assert nobody["high"] == pytest.approx(-np.log(0.025) / expected)
+
+
+def test_a_season_that_was_not_seen_is_no_alarm() -> None:
+    """Two fifths fewer buyers, three months long: clear where every season was seen, a season where spring alone was."""
+    autumn = [cohort(seed, odds=0.5) for seed in range(40, 43)]
+    year, spring = LEARNT, [replace(one, as_of=f"2025-0{3 + i}-01") for i, one in enumerate(LEARNT)]
+    given: dict[str, Any] = {"weight": WEIGHT, "categorical": ["region"], "descriptions": {}, "spec": MonitoringSpec(),
+                             "capacity": 0.1, "seed": 0}  # fmt: skip
+    assert level(look_after(year, autumn, NOW, **given), "buyers") == "retrain"
+    assert level(look_after(spring, autumn, NOW, **given), "buyers") != "retrain"
+    turned = [*autumn, cohort(43, odds=0.3)]
+    assert level(look_after(spring, turned, NOW, **given), "buyers") == "retrain"
 
 
 def test_quiet_years_alarm_in_fewer_than_one_of_twenty_and_turned_markets_are_seen() -> None:

@@ -244,15 +244,21 @@ def _business(tables: Tables, study: Study, samples: Samples, judge: Judge) -> t
     events = study.data.events
     if events is None and study.data.contacts is None:
         return [], {}
-    if study.data.contacts is None and (events is None or events.initiated_by is None):
+    unknown = []
+    if events is not None and events.initiated_by is None:
         text = "events do not say who initiated them (data.events.initiated_by): what rests on own campaigns is unknown"
-        return [Finding(BUSINESS, NOTE, "initiated_by", text)], {}
+        unknown = [Finding(BUSINESS, NOTE, "initiated_by", text)]
+        if study.data.contacts is None:
+            return unknown, {}
     kinds, names = initiated_by_business(tables, samples.plan, cutoff=audited_cutoffs(study)[0])
     if not names:
-        return [Finding(BUSINESS, NOTE, "initiated_by", "no feature counts what the business initiates")], {}
+        return [*unknown, Finding(BUSINESS, NOTE, "initiated_by", "no feature counts what the business initiates")], {}
     train = samples.train
     order = np.argsort(hashed(train.groups, seed=study.seed), kind="stable")[:_ROWS]
-    return compare_business(judge.contributions, train.X.iloc[order], kinds=kinds, names=names, model=judge.name)
+    found, facts = compare_business(
+        judge.contributions, train.X.iloc[order], kinds=kinds, names=names, model=judge.name
+    )
+    return [*unknown, *found], facts
 
 
 def _train_against_scoring(study: Study, samples: Samples, reference: Untouched, judge: Judge) -> list[Difference]:

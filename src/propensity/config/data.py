@@ -169,7 +169,7 @@ class CustomersSpec(Spec):
 
 
 class RecordsSpec(Spec):
-    """What events and purchases share: whose, when, and since when it is known."""
+    """What events, purchases and contacts share: whose, when, and since when it is known."""
 
     table: str
     key: str

@@ -281,7 +281,8 @@ def stage_records(
     if rows == 0:
         raise _empty_table(role.table, name)
     findings = {found: looked[found] for found in _FINDINGS if looked.get(found)}
-    _refuse_unreadable(findings, rows, spec, place)
+    planned = name == "contacts"  # ahead of today, as campaigns are
+    _refuse_unreadable({k: v for k, v in findings.items() if not (planned and k == "future")}, rows, spec, place)
     if kept == 0:
         raise DataError(
             f"{place}: none of the {rows:,} rows belongs to a known customer at a readable time ({_counts(findings)}). "
@@ -471,7 +472,7 @@ def recorded_until(facts: list[TableFacts], spec: DataSpec) -> datetime | None:
     """The instant up to which the source is complete: as declared, or the end of the last record's day."""
     if spec.recorded_until is not None:
         return to_instant(spec.recorded_until, zone=spec.zone)
-    lasts = [fact.last for fact in facts if fact.last and fact.role != "contacts"]  # they may be planned ahead
+    lasts = [fact.last for fact in facts if fact.last and fact.role != "contacts"]  # campaigns pause
     if not lasts:
         return None
     local = max(lasts).replace(tzinfo=UTC).astimezone(spec.zone)

@@ -67,6 +67,13 @@ class Tables:
         roles = {"events": self.events, "purchases": self.purchases, "contacts": self.contacts}
         return {name: table for name, table in roles.items() if table is not None}
 
+    def covered(self, role: str) -> tuple[datetime, datetime]:
+        """The instants of a role's first and last record."""
+        (fact,) = (fact for fact in self.facts if fact.role == role)
+        assert fact.first is not None  # noqa: S101 - a role without records is refused
+        assert fact.last is not None  # noqa: S101
+        return fact.first.replace(tzinfo=UTC), fact.last.replace(tzinfo=UTC)
+
     @property
     def begins(self) -> datetime | None:
         """The instant of the first record."""

@@ -27,7 +27,7 @@ class Feature:
     unit : str
         ``count``, ``days``, ``money``, ``years``, ``share``, ``category`` or ``value``.
     source : str
-        The role that it comes from: ``customers``, ``events`` or ``purchases``.
+        The role that it comes from: ``customers``, ``events``, ``purchases`` or ``contacts``.
     window : str or None
         How far it looks back; None for all time before the cutoff.
     measure : str

@@ -39,12 +39,11 @@ def plan_contacts(
     make = Entries(group="behaviour", source="contacts", windows=windows)
     everyone = {"what": "contacts"}
     entries = [make.count("contacts", first_slot, everyone, span) for span in make.spans]
-    entries.append(make.recency("contact", first_slot, everyone))
+    entries.append(make.recency("contacted", first_slot, everyone))
     for vocabulary in vocabularies:
-        prefix = "" if vocabulary.columns == ("by",) else f"{vocabulary.name}_"
         for slot, name, values in vocabulary.slots():
             words = value_words("by", vocabulary.columns, values, spec.labels)
-            entries += [make.count(f"contacts_{prefix}{name}", slot, words, window) for window in windows]
+            entries += [make.count(f"contacts_{vocabulary.name}_{name}", slot, words, window) for window in windows]
     return RecordPlan.of("contacts", entries, first_slot=first_slot, vocabularies=vocabularies, keys=())
 
 

@@ -104,14 +104,19 @@ class FeaturePlan:
 
 def usable_windows(windows: Sequence[Duration], tables: Tables, first: datetime) -> tuple[list[Duration], list[str]]:
     """The windows that the records before the first cutoff can fill, and a warning for each that they cannot."""
-    begins = tables.begins
+    return _filled(windows, tables, first, tables.begins, "records begin")
+
+
+def _filled(
+    windows: Sequence[Duration], tables: Tables, first: datetime, begins: datetime | None, what: str
+) -> tuple[list[Duration], list[str]]:
     if begins is None:
         return list(windows), []
     kept = [w for w in windows if w.before(first, zone=tables.spec.zone) >= begins or w == windows[0]]
     short = [w for w in windows if w not in kept]
     zone = tables.spec.zone
     return kept, [
-        f"features: the window {window} is dropped: records begin {format_instant(begins, zone=zone)[:10]}, and the "
+        f"features: the window {window} is dropped: {what} {format_instant(begins, zone=zone)[:10]}, and the "
         f"first cutoff is {format_instant(first, zone=zone)}."
         for window in short
     ]
@@ -162,10 +167,16 @@ def learn_plan(
         )
     if tables.contacts is not None and tables.spec.contacts is not None:
         first_slot = records[-1].next_slot if records else 0
-        records.append(
-            plan_contacts(
-                tables, tables.spec.contacts, study.features, windows=windows, cutoff=last, first_slot=first_slot
+        begins = tables.covered("contacts")[0]
+        own, told = _filled(windows, tables, cutoffs[0], begins, "for contacts, which begin")
+        warnings += told
+        if begins >= cutoffs[0]:
+            warnings.append(
+                f"contacts: the first is of {format_instant(begins, zone=tables.spec.zone)[:10]}, after the first "
+                "cutoff: whoever was contacted before counts as never contacted."
             )
+        records.append(
+            plan_contacts(tables, tables.spec.contacts, study.features, windows=own, cutoff=last, first_slot=first_slot)
         )
     custom = plan_custom(tables, functions, cutoff=last)
     swept = [feature for plan in records for feature in plan.features]

@@ -1,4 +1,4 @@
-"""Events and purchases on their way into the sweep: vocabularies learnt on train, codes, slots, and batches.
+"""Events, purchases and contacts on their way into the sweep: vocabularies learnt on train, codes, slots, and batches.
 
 Each role has slots of its own: one for all its records, then one for each frequent value of a vocabulary. The engine
 turns each column of text into small numbers, the values' codes; which slots a record counts in is looked up here.

@@ -223,11 +223,14 @@ def show_outcomes(found: OutcomesResult) -> None:
             f"of {effect['left_alone']:,} left alone by lot {percent(effect['left_alone_bought'])}: "
             f"{100 * effect['difference']:+.1f} points ({100 * effect['low']:+.1f} to {100 * effect['high']:+.1f})."
         )
-        if effect["control_contacted"]:
+        if effect["control_contacted"] is not None and effect["control_contacted"] > 0:
             say(f"{effect['control_contacted']:,.0f} of the control group were contacted all the same: not its effect.")
     if len(found.contacted):
         say()
         show_contacted(found.contacted)
+    short = found.lists[found.lists["contacts_until"].notna()]
+    for row in short.to_dict("records"):
+        say(f"{row['as_of']}: contacts are on record until {row['contacts_until']} alone; later ones count as none.")
 
 
 def show_contacted(contacted: pd.DataFrame) -> None:
