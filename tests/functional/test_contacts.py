@@ -120,6 +120,7 @@ def test_outcomes_are_split_by_contact(propensity, study, run, contacts, market)
     was = first.notna() & (bought_at.isna() | (first < bought_at))
     assert rows["contacted"].tolist() == was.tolist()
     assert was.any()
+    assert answer.json["lists"][0]["contacts_until"] == f"{contacts['at'].max():%Y-%m-%d}"  # before the window ends
     told = {row["group"]: row for row in answer.json["contacted"]}
     assert told["contacted"]["prospects"] == was.sum()
     assert told["contacted"]["buyers"] == rows.loc[was, "bought"].sum()
@@ -152,3 +153,35 @@ def test_a_column_that_is_not_there_is_told(propensity, make_study, study):
     assert answer.code == 2
     assert "data.contacts" in answer.err
     assert "no_such_column" in answer.err
+
+
+def test_contacts_that_begin_late_or_end_early_are_told(propensity, study, run, contacts, market, tmp_path):
+    """Nobody is called never contacted, or left alone, for want of records; what is planned ahead is no mistake."""
+    tables = tmp_path / "tables"
+    tables.mkdir()
+    for file in market.glob("*.parquet"):
+        (tables / file.name).symlink_to(file)
+    planned = contacts[contacts["at"] >= "2025-05-10"].copy()
+    late = planned["at"] >= "2025-08-15"
+    planned.loc[late, ["at", "known"]] = pd.Timestamp("2100-01-01")
+    planned.to_parquet(tables / "contacts.parquet")
+    text = yaml.safe_load(study.read_text())
+    text["data"]["source"] = str(tables)
+    own = write_study(tmp_path / "configs", yaml.safe_dump(text, sort_keys=False))
+    found = propensity("check", own, "--json")
+    assert found.code == 0, found.err
+    table = next(row for row in found.json["tables"] if row["role"] == "contacts")
+    assert table["findings"] == {"future": int(late.sum())}
+    answer = propensity("features", own, "--out", tmp_path / "matrix.parquet", "--json")
+    assert answer.code == 0, answer.err
+    assert any("contacts: the first is of 2025-05-1" in warning for warning in answer.json["warnings"])
+    lists = tmp_path / "lists"
+    model = study.parent / "runs" / "latest" / "bundle"
+    answer = propensity("score", own, "--as-of", AS_OF, "--model", model, "--random-control", "30%",
+                        "--out", lists / "list.parquet")  # fmt: skip
+    assert answer.code == 0, answer.err
+    answer = propensity("outcomes", own, "--lists", lists, "--no-track", "--json")
+    assert answer.code == 0, answer.err
+    assert answer.json["contacted"] == []
+    assert [row["control_contacted"] for row in answer.json["effects"]] == [None]
+    assert answer.json["lists"][0]["contacts_until"] == f"{planned.loc[~late, 'at'].max():%Y-%m-%d}"

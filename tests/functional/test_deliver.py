@@ -17,7 +17,7 @@ import yaml
 
 from propensity.data.connect import to_frame
 from propensity.data.deliver import replace_rows
-from propensity.errors import EnvironmentFailedError
+from propensity.errors import EnvironmentFailedError, InputError
 
 AS_OF, LATER = "2025-08-29", "2025-09-14"
 SECRET = "secret-of-the-database"  # noqa: S105
@@ -118,16 +118,56 @@ def test_a_table_without_a_place_for_a_column_is_left_as_it_was(propensity, trai
     assert (tmp_path / "list.parquet").exists()
 
 
+def made(url, columns):
+    """A table of the user's own, made by the database's own words."""
+    if url.startswith("duckdb"):
+        with duckdb.connect(url.removeprefix("duckdb://")) as connection:
+            connection.execute(f"CREATE TABLE prospects ({columns})")
+        return
+    with psycopg.connect(url) as connection:
+        connection.execute(f"CREATE TABLE prospects ({columns})")
+
+
 def test_what_fails_half_way_leaves_the_rows_that_were_there(database, monkeypatch):
+    made(database, "study text, as_of timestamp, rank bigint, name text, CHECK (name <> 'Erika Mustermann')")
     rows = pd.DataFrame({"study": "tea", "as_of": pd.Timestamp("2025-01-01"), "rank": [1, 2, 3], "name": "'; DROP --"})
     same = {"study": "tea", "as_of": pd.Timestamp("2025-01-01").to_pydatetime()}
     replace_rows(database, "prospects", rows, replaced=same)
     monkeypatch.setattr("propensity.data.deliver.CHUNK", 1)
-    broken = rows.assign(rank=["7", "8", "no number"])
-    with pytest.raises(EnvironmentFailedError, match="left as it was"):
+    broken = rows.assign(rank=[7, 8, 9], name=["a", "b", "Erika Mustermann"])
+    with pytest.raises(EnvironmentFailedError, match="left as it was") as error:
         replace_rows(database, "prospects", broken, replaced=same)
+    assert "Erika" not in str(error.value)
     kept, _ = stored(database)
     pd.testing.assert_frame_equal(kept, rows, check_dtype=False)
+
+
+def test_a_key_of_the_user_s_own_is_kept_and_its_breach_tells_nobody_s_name(database):
+    made(database, "study text, as_of timestamp, rank bigint, name text UNIQUE")
+    rows = pd.DataFrame(
+        {"study": "tea", "as_of": pd.Timestamp("2025-01-01"), "rank": [1, 2], "name": "Erika Mustermann"}
+    )
+    with pytest.raises(EnvironmentFailedError, match="left as it was") as error:
+        replace_rows(database, "prospects", rows, replaced={"study": "tea", "as_of": rows["as_of"][0].to_pydatetime()})
+    assert "Erika" not in str(error.value)
+    assert stored(database)[0].empty
+
+
+@pytest.mark.parametrize("columns", ["study text, as_of date, rank bigint", "study text, as_of timestamp, rank text"])
+def test_a_column_of_another_type_is_refused(database, columns):
+    made(database, columns)
+    rows = pd.DataFrame({"study": "tea", "as_of": pd.Timestamp("2025-01-01 22:00"), "rank": [1, 2]})
+    with pytest.raises(InputError, match="another type"):
+        replace_rows(database, "prospects", rows, replaced={"study": "tea", "as_of": rows["as_of"][0].to_pydatetime()})
+
+
+def test_any_name_of_a_column_is_taken(database):
+    rows = pd.DataFrame({"study": ["tea"], "rank": [1], "tier_a (100%)": ["gold"], 'tier_"b"': ["none"]})
+    replace_rows(database, "prospects", rows, replaced={"study": "tea"})
+    connection = ibis.connect(database)
+    found = to_frame(connection.table("prospects"))
+    connection.disconnect()
+    pd.testing.assert_frame_equal(found, rows, check_dtype=False)
 
 
 def test_rows_of_another_study_or_date_stay(database):
@@ -154,7 +194,8 @@ def test_two_at_a_time_do_not_double_the_rows(postgres):
     rows = pd.DataFrame({"study": "twice", "as_of": pd.Timestamp("2025-01-01"), "rank": range(2_000)})
     same = {"study": "twice", "as_of": pd.Timestamp("2025-01-01").to_pydatetime()}
     with ThreadPoolExecutor(4) as pool:
-        for done in [pool.submit(replace_rows, postgres, "raced", rows, replaced=same) for _ in range(4)]:
+        names = ("raced", "public.raced")  # the same table
+        for done in [pool.submit(replace_rows, postgres, names[i % 2], rows, replaced=same) for i in range(4)]:
             done.result()
     assert len(stored(postgres, "raced")[0].query("study == 'twice'")) == 2_000
 
@@ -172,7 +213,9 @@ def test_the_address_may_stand_in_the_environment_and_is_never_told(propensity, 
 @pytest.mark.parametrize(
     ("more", "told"),
     [
-        (("--database", "mysql://somewhere", "--table", "prospects"), "duckdb://… or postgres://…"),
+        (("--database", "mysql://somewhere", "--table", "prospects"), "duckdb://FILE or postgresql://…"),
+        (("--database", "duckdb://", "--table", "prospects"), "duckdb://FILE or postgresql://…"),
+        (("--database", "duckdb://:memory:", "--table", "prospects"), "duckdb://FILE or postgresql://…"),
         (("--database", "duckdb://x.duckdb", "--table", "a.b.c"), "'a.b.c' names no table"),
         (("--table", "prospects"), "Name both"),
     ],
@@ -183,6 +226,7 @@ def test_a_wrong_place_is_told(propensity, trained, tmp_path, monkeypatch, more,
                         tmp_path / "list.parquet", *more)  # fmt: skip
     assert answer.code == 2
     assert told in " ".join(answer.err.split())
+    assert not list(tmp_path.iterdir())  # told before there is a list
 
 
 def test_a_study_reads_its_tables_from_a_real_postgresql(propensity, trained, market, postgres, tmp_path, monkeypatch):

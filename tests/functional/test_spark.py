@@ -18,7 +18,7 @@ import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
 
-from propensity.config import DataSpec, Study, load_study
+from propensity.config import ContactsSpec, DataSpec, Study, TableSpec, load_study
 from propensity.data.connect import (
     Source,
     epoch_microseconds,
@@ -490,7 +490,10 @@ def assert_same(study: Study, *, cutoffs: list[datetime], features: bool) -> Non
 def test_a_market_gives_the_same_tables_cohorts_labels_and_features(spark: Source, simulated_market: Path) -> None:
     shipped = Path(__file__).parents[2] / "src" / "propensity" / "data" / "demo" / "demo.yaml"
     study = load_study(shipped)
-    data = study.data.model_copy(update={"source": str(simulated_market)})
+    mails = TableSpec(file="events.parquet", where="event_type = 'email_sent'")
+    contacts = ContactsSpec(table="mails", key="customer_id", occurred_at="occurred_at", by="channel")
+    changes = {"source": str(simulated_market), "tables": {"mails": mails}, "contacts": contacts}
+    data = study.data.model_copy(update=changes)
     criteria = {**study.target.criteria, "in touch": "events_visit_90d > 0 AND age < 80"}
     target = study.target.model_copy(update={"criteria": criteria})
     study = study.model_copy(update={"data": data, "target": target})

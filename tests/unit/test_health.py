@@ -165,7 +165,7 @@ def test_the_interval_of_a_promise_is_poissons_where_the_model_is_sure_and_wider
 
 
 def test_a_season_that_was_not_seen_is_no_alarm() -> None:
-    """Two fifths fewer buyers, three months long: clear where every season was seen, a season where spring alone was."""
+    """Two fifths fewer buyers: clear where every season was seen, a season where spring alone was."""
     autumn = [cohort(seed, odds=0.5) for seed in range(40, 43)]
     year, spring = LEARNT, [replace(one, as_of=f"2025-0{3 + i}-01") for i, one in enumerate(LEARNT)]
     given: dict[str, Any] = {"weight": WEIGHT, "categorical": ["region"], "descriptions": {}, "spec": MonitoringSpec(),

@@ -1,8 +1,8 @@
-"""From source tables to canonical ones: customers, events and purchases with known names and types.
+"""From source tables to canonical ones: customers, events, purchases and contacts with known names and types.
 
 Canonical columns: ``customer_id``, ``occurred_at`` (naive, UTC), ``available_at`` where the source has it;
 events add ``kind``, ``initiated_by`` and ``value_units``; purchases add ``product`` and ``amount_units`` (whole
-ten-thousandths, so that sums are exact). Only declared attributes are carried on.
+ten-thousandths, so that sums are exact), contacts ``by`` where it is named. Only declared attributes are carried on.
 """
 
 from collections.abc import Mapping, Sequence
