@@ -42,7 +42,7 @@ _UNSEEN = 0.02
 _MONTHS_DIFFER = 0.1
 """By how much the level of one month differs from another's at least, as a standard deviation: holidays, campaigns."""
 _SEASONS_DIFFER = 0.2
-"""The same where the model learnt from less than a year: it has not seen every season."""
+"""The same where outcomes of less than a year are known: not every season was seen."""
 _YEAR = timedelta(days=330)
 """From the first to the last of twelve months."""
 _SEASON = 3
@@ -164,7 +164,7 @@ def look_after(
     Health
     """
     features, score = _moved(learnt, now, weight, categorical)
-    spread = _months_differ(learnt)
+    spread = _months_differ([*learnt, *since[:-1]])
     months = [_month(cohort, spread=spread, capacity=capacity, seed=seed) for cohort in since]
     expected = expected_performance(now.probability, now.log_odds, capacity=capacity, seed=seed)
     before = [expected_performance(c.probability, c.log_odds, capacity=capacity, seed=seed, draws=0) for c in learnt]
@@ -256,14 +256,14 @@ def _moved(
     return ordered.reset_index()[columns], told
 
 
-def _months_differ(learnt: Sequence[Cohort]) -> float:
+def _months_differ(before: Sequence[Cohort]) -> float:
     """By how much actual over expected differs from month to month beyond the count's chance, as a standard deviation.
 
-    From the months that the model learnt from, by the method of moments; few months tell it badly, hence the least.
+    From the months before the one that is judged, by the method of moments; few tell it badly, hence the least.
     """
-    first, last = (datetime.fromisoformat(cohort.as_of) for cohort in (learnt[0], learnt[-1]))
+    first, last = (datetime.fromisoformat(cohort.as_of) for cohort in (before[0], before[-1]))
     least = _MONTHS_DIFFER if last - first >= _YEAR else _SEASONS_DIFFER
-    known = [as_promised([cohort], level=SHOWN, spread=0.0) for cohort in learnt if cohort.y is not None]
+    known = [as_promised([cohort], level=SHOWN, spread=0.0) for cohort in before if cohort.y is not None]
     ratios = [row["ratio"] for row in known if row["ratio"] is not None]
     if len(ratios) < 2:
         return least

@@ -34,6 +34,9 @@ def entry(measure: str, words: dict[str, str], unit: str = "count", window: str 
         (entry("count", CAKES, window=None), 1, "1 purchase of cakes so far"),
         (entry("count", {"what": "product", "of": "tea_set"}, window=None), 2, "2 purchases of tea_set so far"),
         (entry("count", {"what": "returns"}), 0, "0 returns in the last 30 days"),
+        (entry("count", {"what": "contacts"}), 1, "1 contact in the last 30 days"),
+        (entry("count", {"what": "by", "of": "cold_call"}), 2, "2 contacts by cold call in the last 30 days"),
+        (entry("count", {"what": "by", "of": "mail", "label": "letter"}), 1, "1 contact by letter in the last 30 days"),
         (entry("days", VIEW), 1, "1 day with views in the last 30 days"),
         (entry("days", BUY), 4, "4 days with purchases in the last 30 days"),
         (entry("trend", VIEW, "change"), 3, "3 more views in the last 30 days than in the 30 days before"),
@@ -150,6 +153,13 @@ def test_a_study_has_words_of_its_own() -> None:
     in_app = entry("count", {"what": "events", "column": "channel", "at": "app"})
     assert say(in_app).reason(2) == "2 Ereignisse (Kanal: App) in den letzten 30 Tagen"
     assert say({**entry("count", VIEW), "name": "events_view_30d"}).reason(5) == "5-mal hier in den letzten 30 Tagen"
+
+
+def test_a_language_that_lacks_a_noun_takes_the_english_one() -> None:
+    base = shipped("de").base
+    older = base.model_copy(update={"nouns": {name: pair for name, pair in base.nouns.items() if name != "contacts"}})
+    say = Wording(older, WordingSpec(language="de")).speaker
+    assert say(entry("count", {"what": "contacts"})).reason(2) == "2 contacts in den letzten 30 Tagen"
 
 
 def test_one_text_stands_for_all_values_and_of_a_flag_for_yes() -> None:
