@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
@@ -60,7 +61,7 @@ def as_server(folder):
         yield {}
         return
     for place in (folder, *folder.parents):
-        if place.stat().st_uid == 0 and place.is_relative_to("/tmp") and place != Path("/tmp"):  # noqa: S108
+        if place.is_relative_to(tempfile.gettempdir()) and place != Path(tempfile.gettempdir()):
             place.chmod(place.stat().st_mode | 0o011)
     shutil.chown(folder, "postgres")
     yield {"user": "postgres"}
