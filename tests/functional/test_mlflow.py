@@ -240,8 +240,9 @@ def test_fresh_process_gives_the_same_probabilities(trained, rows, tmp_path):
 
 
 SPARK = """
-import sys, warnings
+import os, sys, warnings
 warnings.simplefilter("ignore")
+os.environ["PYSPARK_PYTHON"] = sys.executable  # its workers would take the first python3 of the path
 import mlflow
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import struct
