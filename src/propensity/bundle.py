@@ -78,6 +78,9 @@ class Bundle:
     misfit : float
         The least variance of the true log-odds around the model's, as LightGBM beside it tells; 0 where it is LightGBM
         itself, or the study has none.
+    change : float
+        The variance of the level's change from a cutoff to the next, in log-odds, as the matured cutoffs show it; 0
+        where there is one alone.
     points : PointsSpec
         The scale of points.
     scorecard : Scorecard or None
@@ -101,6 +104,7 @@ class Bundle:
     spread: float
     points: PointsSpec
     misfit: float = 0.0
+    change: float = 0.0
     step: Step = field(default_factory=PlattStep)
     prior: Prior = field(default_factory=Prior)
     shift: float = 0.0
@@ -139,13 +143,14 @@ class Bundle:
         return pd.DataFrame(found, columns=names, index=X.index)
 
     def standard_error(self, X: pd.DataFrame) -> Floats:
-        """Standard error of the calibrated log-odds, shape (n,): drawing of customers, bias, and calibration.
+        """Standard error of the calibrated log-odds, shape (n,): customers drawn, bias, calibration, change.
 
         The delete-a-group jackknife over customers (doi:10.2307/2669771) gives the part of the drawing. By itself it
         hardly tells which prospects are missed by most, so that a prospect's own value is averaged with that of all
         (`spread`), and never counts as less. Bias comes as a multiple of it. Where LightGBM was fitted beside another
-        model, drawing and bias together are never less than `misfit`. The delta method adds the calibration. Change
-        over time is not in it.
+        model, drawing and bias together are never less than `misfit`. The delta method adds the calibration. To these
+        comes by how much the level of buying has changed from a cutoff to the next (`change`): more, and change that
+        is one group's alone, is not in it.
         """
         X = X[self.plan.names]
         raw = self.model.decision_function(X)
@@ -153,7 +158,7 @@ class Bundle:
         variance = covariance[0, 0] * raw**2 + 2 * covariance[0, 1] * raw + covariance[1, 1]
         own = drawing_variance(self.folds, self.calibrator, X)
         error = ERROR_RATIO * np.maximum(self.spread, (self.spread + own) / 2)
-        variance = variance + np.maximum(error, self.misfit)
+        variance = variance + np.maximum(error, self.misfit) + self.change
         return np.asarray(np.sqrt(np.maximum(variance, 0.0)), dtype=np.float64)
 
     def interval(self, X: pd.DataFrame) -> tuple[Floats, Floats]:
@@ -181,8 +186,8 @@ class Bundle:
     def running_error(self, X: pd.DataFrame, weight: Floats) -> Floats:
         """Standard errors of the running sums of ``weight * probability`` over rows, shape (n,).
 
-        Drawing of customers, bias and calibration as in `standard_error`, on the sums themselves: errors of single rows
-        cancel in part, those that all share do not.
+        Drawing of customers, bias, calibration and change as in `standard_error`, on the sums themselves: errors of
+        single rows cancel in part, those that all share do not.
 
         Parameters
         ----------
@@ -195,6 +200,7 @@ class Bundle:
         slope = weight * probability * (1 - probability)
         gradient = np.column_stack([slope * raw, slope]).cumsum(axis=0)
         variance = np.einsum("ij,jk,ik->i", gradient, self.calibrator.covariance_, gradient)
+        variance = variance + self.change * gradient[:, 1] ** 2
         if len(self.folds) > 1:
             logs = (self.calibrator.transform(model.decision_function(X)) for model in self.folds)
             totals = np.array([(weight * expit(self.step.transform(z) + self.shift)).cumsum() for z in logs])
@@ -279,6 +285,7 @@ def _to_files(bundle: Bundle) -> dict[str, str]:
                 **bundle.calibrator.to_dict(),
                 "spread": bundle.spread,
                 "misfit": bundle.misfit,
+                "change": bundle.change,
                 "step": bundle.step.to_dict(),
                 "prior": bundle.prior.to_dict(),
             }
@@ -331,6 +338,7 @@ def load_bundle(folder: str | Path) -> Bundle:
             folds=tuple(load_model(kind, _below(files, f"folds/{k}/")) for k in range(head["folds"])),
             spread=float(calibration["spread"]),
             misfit=float(calibration["misfit"]),
+            change=float(calibration.get("change", 0.0)),  # bundles made before intervals counted it
             points=PointsSpec.model_validate(rules["points"]),
             scorecard=Scorecard.model_validate(rules["scorecard"]) if rules["scorecard"] else None,
             stages=StageRules.model_validate(rules["stages"]) if rules["stages"] else None,

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from propensity.bundle import ERROR_RATIO, Bundle, drawing_variance
 from propensity.config import PointsSpec, Study
+from propensity.evaluation.in_the_large import level_change
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
 from propensity.models import MODEL_NAMES, make_model
@@ -351,6 +352,8 @@ class Refit:
         What the drawing of customers adds to the variance of the calibrated log-odds, on average over those rows.
     misfit : float
         The variance of the true log-odds around the model's as far as LightGBM, fitted beside it, tells; 0 without.
+    change : float
+        The variance of the level's change from a cutoff to the next, in log-odds; see `level_change`.
     rows : Frame
         All rows that were fitted on.
     held_out : ndarray of shape (n,)
@@ -365,6 +368,7 @@ class Refit:
     folds: tuple[BinaryModel, ...]
     spread: float
     misfit: float
+    change: float
     rows: Frame
     held_out: Floats
     latest: npt.NDArray[np.bool_]
@@ -388,6 +392,7 @@ class Refit:
             folds=self.folds,
             spread=self.spread,
             misfit=self.misfit,
+            change=self.change,
             points=points,
             **beside,
         )
@@ -421,6 +426,8 @@ def refit(
         fitted = _fit_together(recipe, names, learnt.settings, rows.take(fit_rows), learnt.recency)
         for name in names:
             models[name].append(fitted[name])
+    horizon = recipe.study.outcome.horizon
+    apart = horizon.approximate_days if horizon else 0.0
     sample = rows.X[latest].head(_SPREAD_ROWS)  # rows stand in an order of their own, so that the first are any
     refits = {}
     for name, (*held_out, model) in models.items():
@@ -430,7 +437,8 @@ def refit(
         calibrator = PlattCalibrator().fit(raw[latest], rows.labels[latest])
         step = fit_step(learnt.chosen[name].method, calibrator.transform(raw[latest]), rows.labels[latest])
         spread = float(drawing_variance(held_out, calibrator, sample).mean())
-        refits[name] = Refit(model, calibrator, step, tuple(held_out), spread, 0.0, rows, raw, latest)
+        change = level_change(rows.keys["cutoff"], rows.labels, calibrator.transform(raw), apart=apart)
+        refits[name] = Refit(model, calibrator, step, tuple(held_out), spread, 0.0, change, rows, raw, latest)
     if "lightgbm" in refits:
         trees = refits["lightgbm"]
         others = {name: fitted for name, fitted in refits.items() if name != "lightgbm"}

@@ -175,14 +175,15 @@ def _cohort(bundle: Bundle, frame: Frame, as_of: str, y: Any = None) -> Cohort:
     groups = {"segment": bundle.segment_of(decoded)} if bundle.segments else {}
     if stages is not None:
         groups["stage"] = stages.to_numpy(dtype=object)
-    probability = bundle.for_list(X).probability(X)
+    here = bundle.for_list(X)
+    level_held = replace(here, change=0.0)  # that months differ is measured, and counted, by itself
     return Cohort(
         as_of=as_of,
         X=X[bundle.plan.names],
         log_odds=bundle.log_odds(X),
-        probability=probability,
+        probability=here.probability(X),
         y=y,
-        error=0.0 if y is None else bundle.for_list(X).total_error(X, np.ones(len(X))),
+        error=0.0 if y is None else level_held.total_error(X, np.ones(len(X))),
         groups=groups,
         unseen=frame.unseen or {},
     )

@@ -40,7 +40,7 @@ def depths(bundle: Bundle, ranked: pd.DataFrame, X: pd.DataFrame, captured: Floa
     -------
     list of dict
         ``contacts``, ``share``, ``buyers`` (expected) with its 90 % interval ``low`` and ``high`` (chance, and what the
-        model does not know; not change over time), and ``captured``: the share of buyers that it held on test.
+        model does not know: see `Bundle.running_error`), and ``captured``: the share of buyers that it held on test.
     """
     n = len(ranked)
     probability = ranked["probability"].to_numpy()

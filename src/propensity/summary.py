@@ -212,7 +212,7 @@ def build_report(
         "data": {"tables": training.samples.data, "warnings": training.samples.warnings},
         "since_last": since_last(previous, drivers["importance"], study),
         "contacts": past_contacts(study, training, X),
-        "limits": _limits(study, evaluation.metrics[evaluation.selected]["test"]["positives"]),
+        "limits": _limits(study, evaluation.metrics[evaluation.selected]["test"]["positives"], bundle.change),
     }
     return report, figures
 
@@ -269,16 +269,24 @@ def _data_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
-def _limits(study: Study, buyers: int) -> list[str]:
+def _limits(study: Study, buyers: int, change: float) -> list[str]:
     few = [
         f"Only {buyers:,} of the test prospects bought: all figures are rough, their intervals are wide, and only "
         "large differences between models can be seen. Where none is clear, the simpler rule does as well."
     ]
-    limits = [
-        *(few if buyers < _FEW_BUYERS else []),
-        "The 90 % interval of a prospect's probability covers the drawing of customers, the calibration, and bias as "
-        "large as LightGBM has on simulated markets. It covers neither a scorecard's own bias nor change to come.",
-    ]
+    covers = (
+        "The 90 % interval of a prospect's probability covers the drawing of customers, the calibration, bias as large "
+        "as LightGBM has on simulated markets, "
+    )
+    if change:
+        covers += (
+            "and that the odds of all may change as they did from cutoff to cutoff so far, by a factor of about "
+            f"{math.exp(math.sqrt(change)):.2f}. It covers neither a scorecard's own bias, nor larger changes, nor "
+            "those of one group alone."
+        )
+    else:
+        covers += "and no change over time: none beyond chance was seen. It does not cover a scorecard's own bias."
+    limits = [*(few if buyers < _FEW_BUYERS else []), covers]
     if study.is_snapshot:
         return [*limits, "One snapshot: whether each attribute was known before the outcome cannot be checked here."]
     return [*limits, "“Never purchased” reaches back only as far as the records do."]

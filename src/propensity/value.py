@@ -154,7 +154,7 @@ def contact_down_to(bundle: Bundle, contact: ContactSpec, ranked: pd.DataFrame, 
     dict
         ``rank`` (of the last to contact; 0: nobody), ``contacts``, ``capacity``, ``expected_buyers``,
         ``expected_profit`` and its 90 % ``interval``: what the contacted may bring, by chance and by what the models
-        do not know (see `_profit_error`). Change over time is not in it.
+        do not know (see `_profit_error`).
     """
     taken = ranked["contact"].to_numpy()
     rows = ranked[taken]

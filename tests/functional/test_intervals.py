@@ -11,9 +11,11 @@ import pytest
 from scipy.special import logit
 
 import propensity as pp
+from propensity.bundle import load_bundle
 from propensity.data.simulate import simulate
 from propensity.learning import Recipe, learn, refit
-from propensity.pipelines import labelled_samples, load_rules, named_features
+from propensity.pipelines import labelled_samples, load_rules, named_features, open_study
+from propensity.samples import latest_scorable, scoring_frame
 
 SHIPPED = Path(pp.__file__).parent / "data" / "demo" / "demo.yaml"
 
@@ -29,30 +31,55 @@ def test_the_interval_lies_around_the_probability_and_is_no_narrower_than_the_po
     assert (high - low >= 2 * 1.6448 * np.sqrt(3.2 * spread)).all()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["lightgbm", "scorecard"])
-def test_the_interval_holds_the_true_probability_of_most(tmp_path: Path, name: str) -> None:
-    simulate(tmp_path / "market", customers=12_000, seed=21)
+def test_change_of_the_level_widens_every_interval(trained: Any) -> None:
+    bundle, study = load_bundle(trained.folder / "bundle"), pp.load_study(trained.study)
+    with open_study(study, today=datetime.now(tz=UTC)) as tables:
+        X = scoring_frame(tables, study, bundle.plan, latest_scorable(study, until=tables.until))[0].X
+    assert bundle.change == trained.read("bundle/calibration.json")["change"]
+    still, moved = (replace(bundle, change=change) for change in (0.0, 0.25))
+    added = moved.standard_error(X) ** 2 - still.standard_error(X) ** 2
+    np.testing.assert_allclose(added, 0.25)
+    assert (moved.interval(X)[0] < still.interval(X)[0]).all()
+    assert (moved.interval(X)[1] > still.interval(X)[1]).all()
+    # All prospects move together: by d log-odds more, the expected buyers rise by d times the sum of p (1 - p).
+    p = bundle.probability(X)
+    added = moved.total_error(X, np.ones(len(X))) ** 2 - still.total_error(X, np.ones(len(X))) ** 2
+    assert added == pytest.approx(0.25 * (p * (1 - p)).sum() ** 2)
+
+
+def _learnt(folder: Path, *, turns: int | None) -> tuple[Any, Any]:
+    """What a market's matured cutoffs taught, and how well it knows those that come after: models, and test rows."""
+    simulate(folder, customers=12_000, seed=21, turns=turns)
     study = pp.load_study(SHIPPED)
-    data = study.data.model_copy(update={"source": str(tmp_path / "market")})
+    data = study.data.model_copy(update={"source": str(folder)})
     study = study.model_copy(update={"data": data}).with_models("scorecard", "lightgbm")
     always = named_features(study, load_rules(study))
     samples = labelled_samples(study, now=datetime.now(tz=UTC), always=always, progress=lambda _: None)
     recipe = Recipe(study=study, plan=samples.plan, scorecard=load_rules(study))
     learnt = learn(recipe, samples.train, samples.validation, progress=lambda _: None)
-    assert samples.validation is not None
-    assert samples.test is not None
-    matured = [samples.train, samples.validation]
-    fitted = refit(recipe, recipe.names, learnt, matured, progress=lambda _: None)[name]
-    bundle = fitted.bundle(samples.plan, study.points)
-    truth = pd.read_parquet(tmp_path / "market" / "truth.parquet")
+    fitted = refit(recipe, recipe.names, learnt, [samples.train, samples.validation], progress=lambda _: None)
+    truth = pd.read_parquet(folder / "truth.parquet")
     truth["cutoff"] = pd.to_datetime(truth["cutoff"])
     listed = samples.test.keys.merge(truth, on=["customer_id", "cutoff"], validate="1:1")
-    low, high = bundle.interval(samples.test.X)
-    assert len(listed) == len(low)
+    assert len(listed) == len(samples.test.X)
+    bundles = {name: own.bundle(samples.plan, study.points) for name, own in fitted.items()}
+    return bundles, lambda bundle: listed["true_probability"].between(*bundle.interval(samples.test.X)).mean()
+
+
+@pytest.mark.slow
+def test_the_interval_holds_the_true_probability_of_most(tmp_path: Path) -> None:
+    bundles, holds = _learnt(tmp_path / "market", turns=None)
     # 90 % is meant. One market's base rate is estimated once, so that all of its prospects err together somewhat.
+    assert 0.8 < holds(bundles["lightgbm"]) < 0.98
     # A scorecard is drawn with hardly any error, and far from the truth all the same.
-    assert 0.8 < listed["true_probability"].between(low, high).mean() < 0.98
-    if name == "scorecard":
-        low, high = replace(bundle, misfit=0.0).interval(samples.test.X)
-        assert listed["true_probability"].between(low, high).mean() < 0.5
+    assert 0.8 < holds(bundles["scorecard"]) < 0.98
+    assert holds(replace(bundles["scorecard"], misfit=0.0)) < 0.5
+
+
+@pytest.mark.slow
+def test_where_a_market_turns_the_interval_counts_that_it_may_again(tmp_path: Path) -> None:
+    bundles, holds = _learnt(tmp_path / "market", turns=20)
+    bundle = bundles["lightgbm"]
+    assert bundle.change > 0.02  # the competitor took 0.5 to 1.6 from the log-odds, once in six steps
+    assert holds(bundle) > 0.8
+    assert holds(bundle) > holds(replace(bundle, change=0.0))

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from scipy.special import expit
 from scipy.stats import poisson
 
-from propensity.evaluation.in_the_large import by_cutoff, in_the_large
+from propensity.evaluation.in_the_large import by_cutoff, in_the_large, level_change
 
 
 def test_ratio_by_hand() -> None:
@@ -36,3 +37,48 @@ def test_cutoffs_come_in_the_order_of_time() -> None:
     ]
     (whole,) = by_cutoff(np.full(3, "NaT", dtype="datetime64[us]"), [1, 0, 0], [0.5, 0.25, 0.25])
     assert (whole["cutoff"], whole["n"]) == (None, 3)
+
+
+def _cutoffs(levels: np.ndarray, *, days: int, seed: int, n: int = 6_000) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Cutoffs so many days apart at which `n` prospects each buy at the given level, beside what a model says."""
+    rng = np.random.default_rng(seed)
+    at = np.datetime64("2025-01-01") + np.repeat(np.arange(len(levels)), n) * np.timedelta64(days, "D")
+    z = rng.normal(-3.5, 1.0, len(at))
+    return at, (rng.random(len(at)) < expit(z + np.repeat(levels, n))).astype(np.int8), z
+
+
+def test_chance_alone_is_hardly_change() -> None:
+    found = [level_change(*_cutoffs(np.zeros(8), days=30, seed=seed), apart=30) for seed in range(20)]
+    # About 270 buyers a cutoff: chance alone moves a step by 1 / 135. Seven steps tell that to about 0.64 of it: a
+    # normal error cut off at 0 leaves a mean of 0.4 times 0.64, a quarter.
+    assert np.mean(found) < 1 / 135 / 2
+
+
+def test_change_from_cutoff_to_cutoff_is_found_in_its_size() -> None:
+    steps = np.random.default_rng(0).normal(0, 0.4, (20, 7))
+    steps *= 0.4 / np.sqrt((steps**2).mean(axis=1, keepdims=True))
+    levels = np.column_stack([np.zeros(20), steps.cumsum(axis=1)])
+    levels = levels - levels.mean(axis=1, keepdims=True)
+    found = [level_change(*_cutoffs(own, days=30, seed=seed), apart=30) for seed, own in enumerate(levels)]
+    assert np.mean(found) == pytest.approx(0.4**2, rel=0.15)
+
+
+def test_change_is_that_of_a_horizon_not_of_a_step() -> None:
+    # a steady rise of 0.1 a week is one of 0.4 in four weeks
+    at, y, z = _cutoffs(0.1 * np.arange(12), days=7, seed=3)
+    assert level_change(at, y, z, apart=28) == pytest.approx(0.4**2, rel=0.2)
+    assert level_change(at, y, z, apart=30) == pytest.approx(0.4**2, rel=0.2)
+    assert level_change(at, y, z, apart=7) < 0.4**2 / 8
+    # what a model says of all alike does not matter, nor the order of rows
+    mixed = np.random.default_rng(0).permutation(len(at))
+    assert level_change(at[mixed], y[mixed], z[mixed] + 2, apart=28) == pytest.approx(level_change(at, y, z, apart=28))
+
+
+def test_change_needs_two_cutoffs_a_horizon_apart() -> None:
+    at, y, z = _cutoffs(np.array([0.0, 1.0]), days=30, seed=1)
+    assert level_change(at, y, z, apart=30) > 0.5
+    assert level_change(at, y, z, apart=60) == 0
+    assert level_change(np.full(len(at), np.datetime64("NaT")), y, z, apart=30) == 0
+    alone = at == at[0]
+    assert level_change(at[alone], y[alone], z[alone], apart=30) == 0
+    assert level_change(at, np.where(alone, 0, y), z, apart=30) == 0  # nobody bought: no level to compare

@@ -4,9 +4,13 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
+from scipy.special import expit
 from scipy.stats import chi2
 
 from propensity.evaluation.ranking import as_labels, as_probabilities
+from propensity.evaluation.recalibration import calibration_intercept
+
+_DAY = 86_400
 
 
 def in_the_large(y: ArrayLike, probability: ArrayLike, *, level: float = 0.95) -> dict[str, Any]:
@@ -66,3 +70,56 @@ def by_cutoff(cutoffs: ArrayLike, y: ArrayLike, probability: ArrayLike) -> list[
     if np.isnat(at).all():
         return [{"cutoff": None, **in_the_large(labels, p)}]
     return [{"cutoff": when, **in_the_large(labels[at == when], p[at == when])} for when in np.unique(at)]
+
+
+def level_change(cutoffs: ArrayLike, y: ArrayLike, log_odds: ArrayLike, *, apart: float) -> float:
+    """By how much the level of buying changes from one cutoff to the next, as a variance in log-odds.
+
+    The level of a cutoff is its calibration in the large: what has to be added to the log-odds. It is set beside that
+    of the next cutoff whose labels are of another time; what the squared steps have beyond chance is change. (The
+    method of moments, steps weighted by their precision: DerSimonian and Laird 1986,
+    doi:10.1016/0197-2456(86)90046-2.)
+
+    Parameters
+    ----------
+    cutoffs : array-like of datetime64, shape (n,)
+        The cutoff of each row; NaT where there is none.
+    y : array-like of shape (n,)
+        Labels, 0 or 1.
+    log_odds : array-like of shape (n,)
+        Log-odds of rows that the model was not fitted on. A constant added to them does not matter.
+    apart : float
+        Days between two cutoffs whose labels are of another time: the horizon. A tenth less will do (months differ).
+
+    Returns
+    -------
+    float
+        0 or more; 0 where no two cutoffs are so far apart, or chance explains all.
+
+    Examples
+    --------
+    >>> at = np.repeat(np.array(["2025-01-01", "2025-02-01", "2025-03-01"], dtype="datetime64[D]"), 4_000)
+    >>> bought = np.tile(np.arange(4_000), 3) < np.repeat([200, 400, 200], 4_000)
+    >>> level_change(at, bought, np.full(12_000, -3.0), apart=30) ** 0.5  # a step is log(19) - log(9) = 0.75
+    0.74...
+    """
+    at, labels, z = np.asarray(cutoffs), np.asarray(y, dtype=np.float64), np.asarray(log_odds, dtype=np.float64)
+    if np.isnat(at).any():
+        return 0.0
+    days, levels, chances = [], [], []
+    for when in np.unique(at):
+        rows = at == when
+        level = calibration_intercept(z[rows], labels[rows], np.ones(int(rows.sum())))
+        if level is not None:
+            p = expit(z[rows] + level)
+            days.append(when.astype("datetime64[s]").astype(np.int64) / _DAY)
+            levels.append(level)
+            chances.append(1 / float((p * (1 - p)).sum()))
+    following = np.maximum(np.searchsorted(days, np.array(days) + 0.9 * apart), np.arange(len(days)) + 1)
+    first = np.flatnonzero(following < len(days))
+    if first.size == 0:
+        return 0.0
+    steps = np.array(levels)[following[first]] - np.array(levels)[first]
+    chance = np.array(chances)[first] + np.array(chances)[following[first]]
+    beyond = steps**2 - chance
+    return max(float(np.average(beyond, weights=1 / chance)), 0.0)
