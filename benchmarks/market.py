@@ -3,8 +3,8 @@
     python -m benchmarks.market [--customers 50000] [--models scorecard lightgbm] [--seed 7] [--turns PERIOD]
 
 Simulates a market, trains the demo study on it, and prints for each model the share of the distance from an AUC of
-0.5 to the AUC of the true probability, both on the study's test rows; and how often the true probability lies in the
-90 % interval of the list. The calibration slope, and lift against both scorecards with its interval, stand beside.
+0.5 to the AUC of the true probability, both on the study's test rows; the calibration slope, and lift against both
+scorecards with its interval. How often intervals hold the truth: `benchmarks.intervals`.
 """
 
 import argparse
@@ -64,11 +64,6 @@ def main() -> None:
     rows = [row for card in CARDS if card in models for row in compare(drawn, baseline=card)]
     lifts = pd.DataFrame([row for row in rows if row["metric"] == "lift_at_10pct" and row["model"] not in CARDS])
     print(lifts.drop(columns="split", errors="ignore").to_string(index=False))
-    listed = result.prospects.rename(columns={"as_of": "cutoff"}).merge(truth, on=["customer_id", "cutoff"])
-    inside = listed["true_probability"].between(listed["probability_low"], listed["probability_high"])
-    width = (listed["probability_high"] - listed["probability_low"]).mean()
-    print(f"list: the 90 % interval holds the true probability of {inside.mean():.1%}; mean width {width:.4f}")
-    print("by decile: " + ", ".join(f"{share:.0%}" for share in inside.groupby(listed["decile"]).mean()))
 
 
 if __name__ == "__main__":

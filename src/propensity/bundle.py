@@ -37,7 +37,7 @@ from propensity.rules.scorecard import Scorecard, indicator_points
 from propensity.rules.segments import OTHER, first_match
 from propensity.rules.stages import StageRules, buying_stage
 
-FORMAT_VERSION = 6
+FORMAT_VERSION = 7
 LEVEL = 0.9
 """Level of the interval of each prospect's probability."""
 QUANTILE = 1.6448536269514722
@@ -80,7 +80,7 @@ class Bundle:
         itself, or the study has none.
     change : float
         The variance of the level's change from a cutoff to the next, in log-odds, as the matured cutoffs show it; 0
-        where there is one alone.
+        where there are no cutoffs.
     points : PointsSpec
         The scale of points.
     scorecard : Scorecard or None
@@ -149,8 +149,8 @@ class Bundle:
         hardly tells which prospects are missed by most, so that a prospect's own value is averaged with that of all
         (`spread`), and never counts as less. Bias comes as a multiple of it. Where LightGBM was fitted beside another
         model, drawing and bias together are never less than `misfit`. The delta method adds the calibration. To these
-        comes by how much the level of buying has changed from a cutoff to the next (`change`): more, and change that
-        is one group's alone, is not in it.
+        comes by how much the level of buying changes from a cutoff to the next (`change`); what changes for one group
+        alone is not in it.
         """
         X = X[self.plan.names]
         raw = self.model.decision_function(X)
@@ -165,12 +165,12 @@ class Bundle:
         """The 90 % interval of each probability: low and high, shape (n,) each.
 
         A calibrated probability is the mean over prospects who look alike. Where their odds spread like a log-normal,
-        the middle of their log-odds lies half a variance below. The ends go through the calibrator's second step as
-        the log-odds do. Where that is flat they would meet: an interval is never narrower, in log-odds, than
-        without the step, and holds the step's own span (Venn-Abers: from p0 to p1).
+        the middle of their log-odds lies half a variance below (`change` aside, which all share). The ends go through
+        the calibrator's second step as the log-odds do. Where that is flat they would meet: an interval is never
+        narrower, in log-odds, than without the step, and holds the step's own span (Venn-Abers: from p0 to p1).
         """
         log_odds, error = self.log_odds(X), self.standard_error(X)
-        middle = log_odds - error**2 / 2
+        middle = log_odds - (error**2 - self.change) / 2
         low = np.minimum(middle - QUANTILE * error, log_odds)
         high = np.maximum(middle + QUANTILE * error, log_odds)
         at, (own_low, own_high) = self.step.transform(log_odds), self.step.span(log_odds)
@@ -338,7 +338,7 @@ def load_bundle(folder: str | Path) -> Bundle:
             folds=tuple(load_model(kind, _below(files, f"folds/{k}/")) for k in range(head["folds"])),
             spread=float(calibration["spread"]),
             misfit=float(calibration["misfit"]),
-            change=float(calibration.get("change", 0.0)),  # bundles made before intervals counted it
+            change=float(calibration["change"]),
             points=PointsSpec.model_validate(rules["points"]),
             scorecard=Scorecard.model_validate(rules["scorecard"]) if rules["scorecard"] else None,
             stages=StageRules.model_validate(rules["stages"]) if rules["stages"] else None,

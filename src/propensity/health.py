@@ -75,7 +75,8 @@ class Cohort:
     y : ndarray of shape (n,) or None
         Who bought; None where that is not known.
     error : float
-        Standard error of the sum of the probabilities, as the model's own uncertainty tells.
+        Standard error of the sum of the probabilities, as the model's own uncertainty tells (without change of the
+        level, which is counted as months differ).
     groups : dict
         What the prospects are mixed of, such as ``segment``: a name for each row.
     unseen : dict

@@ -426,8 +426,7 @@ def refit(
         fitted = _fit_together(recipe, names, learnt.settings, rows.take(fit_rows), learnt.recency)
         for name in names:
             models[name].append(fitted[name])
-    horizon = recipe.study.outcome.horizon
-    apart = horizon.approximate_days if horizon else 0.0
+    apart = _apart(recipe.study)
     sample = rows.X[latest].head(_SPREAD_ROWS)  # rows stand in an order of their own, so that the first are any
     refits = {}
     for name, (*held_out, model) in models.items():
@@ -444,6 +443,13 @@ def refit(
         others = {name: fitted for name, fitted in refits.items() if name != "lightgbm"}
         refits |= {name: replace(fitted, misfit=_misfit(fitted, trees)) for name, fitted in others.items()}
     return refits
+
+
+def _apart(study: Study) -> float:
+    """Days from a cutoff to the first that may learn from its labels: the least from the latest to a list."""
+    outcome = study.outcome
+    spans = (outcome.gap, outcome.horizon, outcome.reporting_lag)
+    return sum(span.approximate_days for span in spans if span is not None)
 
 
 def _misfit(fitted: Refit, trees: Refit) -> float:

@@ -280,12 +280,12 @@ def _limits(study: Study, buyers: int, change: float) -> list[str]:
     )
     if change:
         covers += (
-            "and that the odds of all may change as they did from cutoff to cutoff so far, by a factor of about "
-            f"{math.exp(math.sqrt(change)):.2f}. It covers neither a scorecard's own bias, nor larger changes, nor "
-            "those of one group alone."
+            "and that the odds of all change from cutoff to cutoff, on average so far by a factor of about "
+            f"{math.exp(math.sqrt(change)):.2f}. It covers neither a scorecard's own bias, nor what changes for one "
+            "group alone."
         )
     else:
-        covers += "and no change over time: none beyond chance was seen. It does not cover a scorecard's own bias."
+        covers += "and no change over time: without cutoffs none can be seen. It does not cover a scorecard's own bias."
     limits = [*(few if buyers < _FEW_BUYERS else []), covers]
     if study.is_snapshot:
         return [*limits, "One snapshot: whether each attribute was known before the outcome cannot be checked here."]

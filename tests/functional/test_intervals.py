@@ -11,9 +11,11 @@ import pytest
 from scipy.special import logit
 
 import propensity as pp
-from propensity.bundle import load_bundle
+from propensity.bundle import load_bundle, save_bundle
 from propensity.data.simulate import simulate
+from propensity.evaluation.in_the_large import USUAL_CHANGE
 from propensity.learning import Recipe, learn, refit
+from propensity.monitoring import _cohort
 from propensity.pipelines import labelled_samples, load_rules, named_features, open_study
 from propensity.samples import latest_scorable, scoring_frame
 
@@ -31,11 +33,11 @@ def test_the_interval_lies_around_the_probability_and_is_no_narrower_than_the_po
     assert (high - low >= 2 * 1.6448 * np.sqrt(3.2 * spread)).all()
 
 
-def test_change_of_the_level_widens_every_interval(trained: Any) -> None:
+def test_change_of_the_level_widens_every_interval(trained: Any, tmp_path: Path) -> None:
     bundle, study = load_bundle(trained.folder / "bundle"), pp.load_study(trained.study)
+    assert bundle.change == trained.read("bundle/calibration.json")["change"] > 0
     with open_study(study, today=datetime.now(tz=UTC)) as tables:
         X = scoring_frame(tables, study, bundle.plan, latest_scorable(study, until=tables.until))[0].X
-    assert bundle.change == trained.read("bundle/calibration.json")["change"]
     still, moved = (replace(bundle, change=change) for change in (0.0, 0.25))
     added = moved.standard_error(X) ** 2 - still.standard_error(X) ** 2
     np.testing.assert_allclose(added, 0.25)
@@ -45,6 +47,16 @@ def test_change_of_the_level_widens_every_interval(trained: Any) -> None:
     p = bundle.probability(X)
     added = moved.total_error(X, np.ones(len(X))) ** 2 - still.total_error(X, np.ones(len(X))) ** 2
     assert added == pytest.approx(0.25 * (p * (1 - p)).sum() ** 2)
+    assert load_bundle(save_bundle(moved, tmp_path / "moved")).change == 0.25
+
+
+def test_monitoring_counts_that_months_differ_once(trained: Any) -> None:
+    study, bundle = pp.load_study(trained.study), load_bundle(trained.folder / "bundle")
+    with open_study(study, today=datetime.now(tz=UTC)) as tables:
+        frame, _ = scoring_frame(tables, study, bundle.plan, latest_scorable(study, until=tables.until))
+    y = np.zeros(len(frame), dtype=np.int8)
+    errors = [_cohort(replace(bundle, change=change), frame, "2025-08-29", y).error for change in (0.0, 0.25)]
+    assert errors[0] == errors[1] > 0
 
 
 def _learnt(folder: Path, *, turns: int | None) -> tuple[Any, Any]:
@@ -79,7 +91,6 @@ def test_the_interval_holds_the_true_probability_of_most(tmp_path: Path) -> None
 @pytest.mark.slow
 def test_where_a_market_turns_the_interval_counts_that_it_may_again(tmp_path: Path) -> None:
     bundles, holds = _learnt(tmp_path / "market", turns=20)
-    bundle = bundles["lightgbm"]
-    assert bundle.change > 0.02  # the competitor took 0.5 to 1.6 from the log-odds, once in six steps
-    assert holds(bundle) > 0.8
-    assert holds(bundle) > holds(replace(bundle, change=0.0))
+    # The competitor took 0.5 to 1.6 from the log-odds of all, in one of the six steps that were learnt from.
+    assert bundles["lightgbm"].change > USUAL_CHANGE**2
+    assert 0.8 < holds(bundles["lightgbm"]) < 0.98

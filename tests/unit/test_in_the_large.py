@@ -5,7 +5,8 @@ import pytest
 from scipy.special import expit
 from scipy.stats import poisson
 
-from propensity.evaluation.in_the_large import by_cutoff, in_the_large, level_change
+from propensity.evaluation.in_the_large import USUAL_CHANGE, by_cutoff, in_the_large, level_change
+from propensity.evaluation.recalibration import calibration_intercept
 
 
 def test_ratio_by_hand() -> None:
@@ -49,9 +50,8 @@ def _cutoffs(levels: np.ndarray, *, days: int, seed: int, n: int = 6_000) -> tup
 
 def test_chance_alone_is_hardly_change() -> None:
     found = [level_change(*_cutoffs(np.zeros(8), days=30, seed=seed), apart=30) for seed in range(20)]
-    # About 270 buyers a cutoff: chance alone moves a step by 1 / 135. Seven steps tell that to about 0.64 of it: a
-    # normal error cut off at 0 leaves a mean of 0.4 times 0.64, a quarter.
-    assert np.mean(found) < 1 / 135 / 2
+    # Seven steps without change beside the one that is assumed.
+    assert np.mean(found) < USUAL_CHANGE**2 / 4
 
 
 def test_change_from_cutoff_to_cutoff_is_found_in_its_size() -> None:
@@ -60,25 +60,43 @@ def test_change_from_cutoff_to_cutoff_is_found_in_its_size() -> None:
     levels = np.column_stack([np.zeros(20), steps.cumsum(axis=1)])
     levels = levels - levels.mean(axis=1, keepdims=True)
     found = [level_change(*_cutoffs(own, days=30, seed=seed), apart=30) for seed, own in enumerate(levels)]
-    assert np.mean(found) == pytest.approx(0.4**2, rel=0.15)
+    assert np.mean(found) == pytest.approx(0.4**2 * 7 / 8 + USUAL_CHANGE**2 / 8, rel=0.1)
+
+
+@pytest.mark.parametrize(("seen", "size"), [(3, 0.2), (8, 0.2), (8, 0.3)])
+def test_the_next_level_lies_within_the_interval_that_it_promises(seen: int, size: float) -> None:
+    rng, inside = np.random.default_rng(7), []
+    for seed in range(150):
+        levels = np.concatenate([[0.0], rng.normal(0, size, seen).cumsum()])
+        at, y, z = _cutoffs(levels[:-1], days=30, seed=seed, n=2_000)
+        last = at == at[-1]
+        told = calibration_intercept(z[last], y[last], np.ones(int(last.sum())))
+        assert told is not None
+        p = expit(z[last] + told)
+        error = np.sqrt(level_change(at, y, z, apart=30) + 1 / (p * (1 - p)).sum())
+        inside.append(abs(levels[-1] - told) < 1.645 * error)
+    # 90 % is meant. A variance known from seven steps gives 86 % (Student's t), and the assumed step takes from a large
+    # one. The share of 150 has an error of 0.03.
+    assert 0.75 < np.mean(inside) < 0.97
 
 
 def test_change_is_that_of_a_horizon_not_of_a_step() -> None:
     # a steady rise of 0.1 a week is one of 0.4 in four weeks
     at, y, z = _cutoffs(0.1 * np.arange(12), days=7, seed=3)
-    assert level_change(at, y, z, apart=28) == pytest.approx(0.4**2, rel=0.2)
-    assert level_change(at, y, z, apart=30) == pytest.approx(0.4**2, rel=0.2)
+    assert level_change(at, y, z, apart=28) == pytest.approx(0.4**2, rel=0.25)
+    assert level_change(at, y, z, apart=30) == pytest.approx(0.4**2, rel=0.25)
     assert level_change(at, y, z, apart=7) < 0.4**2 / 8
     # what a model says of all alike does not matter, nor the order of rows
     mixed = np.random.default_rng(0).permutation(len(at))
     assert level_change(at[mixed], y[mixed], z[mixed] + 2, apart=28) == pytest.approx(level_change(at, y, z, apart=28))
 
 
-def test_change_needs_two_cutoffs_a_horizon_apart() -> None:
+def test_the_usual_change_stands_where_none_can_be_seen() -> None:
+    usual = pytest.approx(USUAL_CHANGE**2)
     at, y, z = _cutoffs(np.array([0.0, 1.0]), days=30, seed=1)
-    assert level_change(at, y, z, apart=30) > 0.5
-    assert level_change(at, y, z, apart=60) == 0
-    assert level_change(np.full(len(at), np.datetime64("NaT")), y, z, apart=30) == 0
+    assert level_change(at, y, z, apart=30) > 0.3
+    assert level_change(at, y, z, apart=60) == usual
     alone = at == at[0]
-    assert level_change(at[alone], y[alone], z[alone], apart=30) == 0
-    assert level_change(at, np.where(alone, 0, y), z, apart=30) == 0  # nobody bought: no level to compare
+    assert level_change(at[alone], y[alone], z[alone], apart=30) == usual
+    assert level_change(at, np.where(alone, 0, y), z, apart=30) == usual  # nobody bought: no level to compare
+    assert level_change(np.full(len(at), np.datetime64("NaT")), y, z, apart=30) == 0

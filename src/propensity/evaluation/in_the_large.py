@@ -10,6 +10,8 @@ from scipy.stats import chi2
 from propensity.evaluation.ranking import as_labels, as_probabilities
 from propensity.evaluation.recalibration import calibration_intercept
 
+USUAL_CHANGE = 0.2
+"""What the log-odds of all are taken to change by from a cutoff to the next, before it is seen: a mild season."""
 _DAY = 86_400
 
 
@@ -76,9 +78,9 @@ def level_change(cutoffs: ArrayLike, y: ArrayLike, log_odds: ArrayLike, *, apart
     """By how much the level of buying changes from one cutoff to the next, as a variance in log-odds.
 
     The level of a cutoff is its calibration in the large: what has to be added to the log-odds. It is set beside that
-    of the next cutoff whose labels are of another time; what the squared steps have beyond chance is change. (The
-    method of moments, steps weighted by their precision: DerSimonian and Laird 1986,
-    doi:10.1016/0197-2456(86)90046-2.)
+    of the next cutoff whose labels are of another time; what the squared steps have beyond chance is change. Steps
+    weigh by their precision, change as `USUAL_CHANGE` counted in (the method of moments: Paule and Mandel 1982,
+    doi:10.6028/jres.087.022), and one step of that size, free of chance, stands beside them: few tell it badly.
 
     Parameters
     ----------
@@ -89,19 +91,20 @@ def level_change(cutoffs: ArrayLike, y: ArrayLike, log_odds: ArrayLike, *, apart
     log_odds : array-like of shape (n,)
         Log-odds of rows that the model was not fitted on. A constant added to them does not matter.
     apart : float
-        Days between two cutoffs whose labels are of another time: the horizon. A tenth less will do (months differ).
+        Days between two cutoffs whose labels are of another time. A tenth less will do (months differ).
 
     Returns
     -------
     float
-        0 or more; 0 where no two cutoffs are so far apart, or chance explains all.
+        0 or more. `USUAL_CHANGE` squared where no two cutoffs with buyers are so far apart; 0, for "not known", where
+        there are no cutoffs.
 
     Examples
     --------
     >>> at = np.repeat(np.array(["2025-01-01", "2025-02-01", "2025-03-01"], dtype="datetime64[D]"), 4_000)
     >>> bought = np.tile(np.arange(4_000), 3) < np.repeat([200, 400, 200], 4_000)
-    >>> level_change(at, bought, np.full(12_000, -3.0), apart=30) ** 0.5  # a step is log(19) - log(9) = 0.75
-    0.74...
+    >>> level_change(at, bought, np.full(12_000, -3.0), apart=30) ** 0.5  # two steps of log(19) - log(9) = 0.75
+    0.59...
     """
     at, labels, z = np.asarray(cutoffs), np.asarray(y, dtype=np.float64), np.asarray(log_odds, dtype=np.float64)
     if np.isnat(at).any():
@@ -117,9 +120,9 @@ def level_change(cutoffs: ArrayLike, y: ArrayLike, log_odds: ArrayLike, *, apart
             chances.append(1 / float((p * (1 - p)).sum()))
     following = np.maximum(np.searchsorted(days, np.array(days) + 0.9 * apart), np.arange(len(days)) + 1)
     first = np.flatnonzero(following < len(days))
-    if first.size == 0:
-        return 0.0
-    steps = np.array(levels)[following[first]] - np.array(levels)[first]
-    chance = np.array(chances)[first] + np.array(chances)[following[first]]
-    beyond = steps**2 - chance
-    return max(float(np.average(beyond, weights=1 / chance)), 0.0)
+    following = following[first]
+    steps = np.array(levels)[following] - np.array(levels)[first]
+    chance = np.array(chances)[following] + np.array(chances)[first]
+    usual = USUAL_CHANGE**2
+    weights = np.append(1 / (usual + chance), 1 / usual)
+    return max(float(np.average(np.append(steps**2 - chance, usual), weights=weights)), 0.0)
