@@ -17,7 +17,7 @@ from sklearn.linear_model import LogisticRegression
 
 from propensity.bundle import ERROR_RATIO, Bundle, drawing_variance
 from propensity.config import PointsSpec, Study
-from propensity.evaluation.in_the_large import level_change
+from propensity.evaluation.in_the_large import USUAL_CHANGE, level_change, level_of
 from propensity.features.matrix import Frame
 from propensity.features.plan import FeaturePlan
 from propensity.models import MODEL_NAMES, make_model
@@ -52,6 +52,8 @@ _SPREAD_ROWS = 10_000
 """Rows that the average uncertainty of a model is taken from."""
 _ENOUGH_POSITIVES = 100
 """Positives from which the latest cutoff alone calibrates the deployed model."""
+_SURELY = 2.576
+"""Standard errors of chance that two levels of buying surely differ by, beyond the usual change (1 %, two-sided)."""
 _WEAK = 100.0
 """Inverse strength of a ridge that only keeps two columns that say the same apart."""
 _WEIGHTED = ("logistic", "lightgbm")
@@ -412,12 +414,12 @@ def refit(
 ) -> dict[str, Refit]:
     """Fit models with settings and half-lives chosen before on frames in the order of time.
 
-    The calibration, by each model's method, is learnt on held-out log-odds of the last frame's latest cutoff (of all
-    rows, where that has fewer than 100 positives).
+    The calibration, by each model's method, is learnt on held-out log-odds of the latest cutoff where that has 100
+    positives. Where it has fewer, on all rows; but on the latest cutoffs that together have 100, if buying has surely
+    changed since those before, by more than is usual.
     """
-    rows, latest = _stack(frames)
-    if rows.labels[latest].sum() < _ENOUGH_POSITIVES:
-        latest[:] = True
+    rows, place = _stack(frames)
+    recent = _recent(place, rows.labels)
     folds = customer_folds(rows.labels, rows.groups, folds=FOLDS, seed=recipe.study.seed)
     fits = [fit_rows for fit_rows, _ in folds] + [np.arange(len(rows))]
     models: dict[str, list[BinaryModel]] = {name: [] for name in names}
@@ -427,12 +429,13 @@ def refit(
         for name in names:
             models[name].append(fitted[name])
     apart = _apart(recipe.study)
-    sample = rows.X[latest].head(_SPREAD_ROWS)  # rows stand in an order of their own, so that the first are any
+    sample = rows.X[recent].head(_SPREAD_ROWS)  # rows stand in an order of their own, so that the first are any
     refits = {}
     for name, (*held_out, model) in models.items():
         raw = np.empty(len(rows))
         for (_, test_rows), part in zip(folds, held_out, strict=True):
             raw[test_rows] = part.decision_function(rows.X.iloc[test_rows])
+        latest = recent if _calibrates(recent, place, rows.labels, raw) else np.ones(len(rows), dtype=np.bool_)
         calibrator = PlattCalibrator().fit(raw[latest], rows.labels[latest])
         step = fit_step(learnt.chosen[name].method, calibrator.transform(raw[latest]), rows.labels[latest])
         spread = float(drawing_variance(held_out, calibrator, sample).mean())
@@ -480,13 +483,15 @@ def _fit_together(
     return fitted
 
 
-def _stack(frames: Sequence[Frame]) -> tuple[Frame, npt.NDArray[np.bool_]]:
-    """Frames one below the other in an order of their own (by customer), and which rows are the latest."""
+def _stack(frames: Sequence[Frame]) -> tuple[Frame, npt.NDArray[np.intp]]:
+    """Frames one below the other in an order of their own (by customer), and each row's place in time.
+
+    The place is that of its cutoff, or of its frame where there are no cutoffs, counted from the earliest.
+    """
     keys = pd.concat([frame.keys for frame in frames], ignore_index=True)
-    last = np.arange(len(keys)) >= len(keys) - len(frames[-1])
     at = keys["cutoff"].to_numpy()
-    if not np.isnat(at).any():
-        last &= at == at.max()
+    of = np.repeat(np.arange(len(frames)), [len(frame) for frame in frames])
+    place = of if np.isnat(at).any() else np.unique(at, return_inverse=True)[1]
     order = np.lexsort((at, scramble(keys["code"].to_numpy(), seed=0)))
     block = np.concatenate([frame.X.to_numpy() for frame in frames])[order]
     stacked = Frame(
@@ -495,7 +500,28 @@ def _stack(frames: Sequence[Frame]) -> tuple[Frame, npt.NDArray[np.bool_]]:
         y=np.concatenate([frame.labels for frame in frames])[order],
         purchases=_purchases(frames, order),
     )
-    return stacked, last[order]
+    return stacked, place[order]
+
+
+def _recent(place: npt.NDArray[np.intp], labels: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
+    """The rows of the latest places in time that together have enough positives; all, where not even all have."""
+    positives = np.bincount(place, weights=labels)
+    since = positives[::-1].cumsum()[::-1]
+    enough = np.flatnonzero(since >= _ENOUGH_POSITIVES)
+    return place >= (enough[-1] if len(enough) else 0)
+
+
+def _calibrates(
+    recent: npt.NDArray[np.bool_], place: npt.NDArray[np.intp], labels: npt.NDArray[np.int8], raw: Floats
+) -> bool:
+    """Whether the recent rows alone are to calibrate: they are one cutoff's, or buying has surely changed."""
+    if np.ptp(place[recent]) == 0:
+        return True
+    if recent.all():
+        return False
+    z = PlattCalibrator().fit(raw, labels).transform(raw)
+    (now, now_error), (before, before_error) = (level_of(labels[rows], z[rows]) for rows in (recent, ~recent))
+    return abs(now - before) > USUAL_CHANGE + _SURELY * float(np.hypot(now_error, before_error))
 
 
 def _purchases(frames: Sequence[Frame], order: npt.NDArray[np.intp]) -> pd.DataFrame | None:

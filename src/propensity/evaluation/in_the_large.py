@@ -74,6 +74,19 @@ def by_cutoff(cutoffs: ArrayLike, y: ArrayLike, probability: ArrayLike) -> list[
     return [{"cutoff": when, **in_the_large(labels[at == when], p[at == when])} for when in np.unique(at)]
 
 
+def level_of(y: ArrayLike, log_odds: ArrayLike) -> tuple[float, float]:
+    """Give the level of buying and its standard error: what has to be added to the log-odds to be right on average.
+
+    Both are infinite where all rows bought, or none.
+    """
+    labels, z = np.asarray(y, dtype=np.float64), np.asarray(log_odds, dtype=np.float64)
+    level = calibration_intercept(z, labels, np.ones(len(z)))
+    if level is None:
+        return (np.inf if labels.any() else -np.inf), np.inf
+    p = expit(z + level)
+    return level, 1 / float(np.sqrt((p * (1 - p)).sum()))
+
+
 def level_change(cutoffs: ArrayLike, y: ArrayLike, log_odds: ArrayLike, *, apart: float) -> float:
     """By how much the level of buying changes from one cutoff to the next, as a variance in log-odds.
 
@@ -109,20 +122,15 @@ def level_change(cutoffs: ArrayLike, y: ArrayLike, log_odds: ArrayLike, *, apart
     at, labels, z = np.asarray(cutoffs), np.asarray(y, dtype=np.float64), np.asarray(log_odds, dtype=np.float64)
     if np.isnat(at).any():
         return 0.0
-    days, levels, chances = [], [], []
-    for when in np.unique(at):
-        rows = at == when
-        level = calibration_intercept(z[rows], labels[rows], np.ones(int(rows.sum())))
-        if level is not None:
-            p = expit(z[rows] + level)
-            days.append(when.astype("datetime64[s]").astype(np.int64) / _DAY)
-            levels.append(level)
-            chances.append(1 / float((p * (1 - p)).sum()))
-    following = np.maximum(np.searchsorted(days, np.array(days) + 0.9 * apart), np.arange(len(days)) + 1)
+    when = np.unique(at)
+    levels, errors = np.array([level_of(labels[at == own], z[at == own]) for own in when]).T
+    known = np.isfinite(levels)
+    days, levels, errors = when[known].astype("datetime64[s]").astype(np.int64) / _DAY, levels[known], errors[known]
+    following = np.maximum(np.searchsorted(days, days + 0.9 * apart), np.arange(len(days)) + 1)
     first = np.flatnonzero(following < len(days))
     following = following[first]
-    steps = np.array(levels)[following] - np.array(levels)[first]
-    chance = np.array(chances)[following] + np.array(chances)[first]
+    steps = levels[following] - levels[first]
+    chance = errors[following] ** 2 + errors[first] ** 2
     usual = USUAL_CHANGE**2
     weights = np.append(1 / (usual + chance), 1 / usual)
     return max(float(np.average(np.append(steps**2 - chance, usual), weights=weights)), 0.0)
