@@ -80,7 +80,7 @@ class Bundle:
         itself, or the study has none.
     change : float
         The variance of the level's change from a cutoff to the next, in log-odds, as the matured cutoffs show it; 0
-        where there are no cutoffs.
+        where they show none beyond chance, or there are none.
     points : PointsSpec
         The scale of points.
     scorecard : Scorecard or None

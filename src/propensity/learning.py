@@ -419,7 +419,7 @@ def refit(
     changed since those before, by more than is usual.
     """
     rows, place = _stack(frames)
-    recent = _recent(place, rows.labels)
+    recent = _recent(place, rows)
     folds = customer_folds(rows.labels, rows.groups, folds=FOLDS, seed=recipe.study.seed)
     fits = [fit_rows for fit_rows, _ in folds] + [np.arange(len(rows))]
     models: dict[str, list[BinaryModel]] = {name: [] for name in names}
@@ -435,7 +435,7 @@ def refit(
         raw = np.empty(len(rows))
         for (_, test_rows), part in zip(folds, held_out, strict=True):
             raw[test_rows] = part.decision_function(rows.X.iloc[test_rows])
-        latest = recent if _calibrates(recent, place, rows.labels, raw) else np.ones(len(rows), dtype=np.bool_)
+        latest = recent if _calibrates(recent, place, rows, raw) else np.ones(len(rows), dtype=np.bool_)
         calibrator = PlattCalibrator().fit(raw[latest], rows.labels[latest])
         step = fit_step(learnt.chosen[name].method, calibrator.transform(raw[latest]), rows.labels[latest])
         spread = float(drawing_variance(held_out, calibrator, sample).mean())
@@ -503,25 +503,32 @@ def _stack(frames: Sequence[Frame]) -> tuple[Frame, npt.NDArray[np.intp]]:
     return stacked, place[order]
 
 
-def _recent(place: npt.NDArray[np.intp], labels: npt.NDArray[np.int8]) -> npt.NDArray[np.bool_]:
-    """The rows of the latest places in time that together have enough positives; all, where not even all have."""
-    positives = np.bincount(place, weights=labels)
-    since = positives[::-1].cumsum()[::-1]
+def _recent(place: npt.NDArray[np.intp], rows: Frame) -> npt.NDArray[np.bool_]:
+    """The rows of the latest places in time that together have buyers enough; all, where not even all have.
+
+    Where label windows overlap a purchase stands at several cutoffs, and counts once.
+    """
+    bought = rows.labels == 1
+    last = pd.Series(place[bought]).groupby(rows.groups[bought]).max()
+    since = np.bincount(last.to_numpy(), minlength=place.max() + 1)[::-1].cumsum()[::-1]
     enough = np.flatnonzero(since >= _ENOUGH_POSITIVES)
     return place >= (enough[-1] if len(enough) else 0)
 
 
-def _calibrates(
-    recent: npt.NDArray[np.bool_], place: npt.NDArray[np.intp], labels: npt.NDArray[np.int8], raw: Floats
-) -> bool:
+def _calibrates(recent: npt.NDArray[np.bool_], place: npt.NDArray[np.intp], rows: Frame, raw: Floats) -> bool:
     """Whether the recent rows alone are to calibrate: they are one cutoff's, or buying has surely changed."""
     if np.ptp(place[recent]) == 0:
         return True
     if recent.all():
         return False
-    z = PlattCalibrator().fit(raw, labels).transform(raw)
-    (now, now_error), (before, before_error) = (level_of(labels[rows], z[rows]) for rows in (recent, ~recent))
-    return abs(now - before) > USUAL_CHANGE + _SURELY * float(np.hypot(now_error, before_error))
+    y = rows.labels
+    z = PlattCalibrator().fit(raw, y).transform(raw)
+    (now, now_error), (before, before_error) = (level_of(y[own], z[own]) for own in (recent, ~recent))
+    if not np.isfinite(before):
+        return True  # nobody had bought: what came before has no say
+    repeated = y.sum() / len(np.unique(rows.groups[y == 1]))
+    error = float(np.hypot(now_error, before_error) * np.sqrt(repeated))
+    return abs(now - before) > USUAL_CHANGE + _SURELY * error
 
 
 def _purchases(frames: Sequence[Frame], order: npt.NDArray[np.intp]) -> pd.DataFrame | None:

@@ -212,7 +212,7 @@ def build_report(
         "data": {"tables": training.samples.data, "warnings": training.samples.warnings},
         "since_last": since_last(previous, drivers["importance"], study),
         "contacts": past_contacts(study, training, X),
-        "limits": _limits(study, evaluation.metrics[evaluation.selected]["test"]["positives"], bundle.change),
+        "limits": _limits(study, evaluation.metrics[evaluation.selected]["test"]["positives"], bundle),
     }
     return report, figures
 
@@ -269,23 +269,22 @@ def _data_uri(png: bytes) -> str:
     return "data:image/png;base64," + base64.b64encode(png).decode()
 
 
-def _limits(study: Study, buyers: int, change: float) -> list[str]:
+def _limits(study: Study, buyers: int, bundle: Bundle) -> list[str]:
     few = [
         f"Only {buyers:,} of the test prospects bought: all figures are rough, their intervals are wide, and only "
         "large differences between models can be seen. Where none is clear, the simpler rule does as well."
     ]
+    change = "none was seen beyond chance"
+    if study.is_snapshot:
+        change = "none: without cutoffs it cannot be seen"
+    elif bundle.change:
+        change = f"by a factor of about {math.exp(math.sqrt(bundle.change)):.2f}, as those seen tell"
     covers = (
         "The 90 % interval of a prospect's probability covers the drawing of customers, the calibration, bias as large "
-        "as LightGBM has on simulated markets, "
+        f"as LightGBM has on simulated markets, and a change of all odds from cutoff to cutoff ({change}). It does not "
+        "cover what changes for one group alone"
     )
-    if change:
-        covers += (
-            "and that the odds of all change from cutoff to cutoff, on average so far by a factor of about "
-            f"{math.exp(math.sqrt(change)):.2f}. It covers neither a scorecard's own bias, nor what changes for one "
-            "group alone."
-        )
-    else:
-        covers += "and no change over time: without cutoffs none can be seen. It does not cover a scorecard's own bias."
+    covers += "." if bundle.misfit or bundle.about["model"] == "lightgbm" else ", nor the model's own bias."
     limits = [*(few if buyers < _FEW_BUYERS else []), covers]
     if study.is_snapshot:
         return [*limits, "One snapshot: whether each attribute was known before the outcome cannot be checked here."]

@@ -94,3 +94,4 @@ def test_where_a_market_turns_the_interval_counts_that_it_may_again(tmp_path: Pa
     # The competitor took 0.5 to 1.6 from the log-odds of all, in one of the six steps that were learnt from.
     assert bundles["lightgbm"].change > USUAL_CHANGE**2
     assert 0.8 < holds(bundles["lightgbm"]) < 0.98
+    assert holds(bundles["lightgbm"]) > holds(replace(bundles["lightgbm"], change=0.0))

@@ -91,7 +91,7 @@ def level_change(cutoffs: ArrayLike, y: ArrayLike, log_odds: ArrayLike, *, apart
     """By how much the level of buying changes from one cutoff to the next, as a variance in log-odds.
 
     The level of a cutoff is its calibration in the large: what has to be added to the log-odds. It is set beside that
-    of the next cutoff whose labels are of another time; what the squared steps have beyond chance is change. Steps
+    of the next cutoff that is `apart` from it; what the squared steps have beyond chance is change. Steps
     weigh by their precision, change as `USUAL_CHANGE` counted in (the method of moments: Paule and Mandel 1982,
     doi:10.6028/jres.087.022), and one step of that size, free of chance, stands beside them: few tell it badly.
 
@@ -104,13 +104,14 @@ def level_change(cutoffs: ArrayLike, y: ArrayLike, log_odds: ArrayLike, *, apart
     log_odds : array-like of shape (n,)
         Log-odds of rows that the model was not fitted on. A constant added to them does not matter.
     apart : float
-        Days between two cutoffs whose labels are of another time. A tenth less will do (months differ).
+        Days between two cutoffs that are compared: a horizon at the least, so that their labels are of another time. A
+        tenth less will do (months differ).
 
     Returns
     -------
     float
-        0 or more. `USUAL_CHANGE` squared where no two cutoffs with buyers are so far apart; 0, for "not known", where
-        there are no cutoffs.
+        0 or more. 0 where chance explains more than there is, or there are no cutoffs; `USUAL_CHANGE` squared where no
+        two cutoffs with buyers are so far apart.
 
     Examples
     --------
