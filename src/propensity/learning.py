@@ -351,7 +351,7 @@ class Refit:
     folds : tuple of BinaryModel
         Those models, each without one group of customers.
     spread : float
-        What the drawing of customers adds to the variance of the calibrated log-odds, on average over those rows.
+        What the drawing of customers adds to the variance of the calibrated log-odds, on average over recent rows.
     misfit : float
         The variance of the true log-odds around the model's as far as LightGBM, fitted beside it, tells; 0 without.
     change : float

@@ -91,8 +91,8 @@ def level_change(cutoffs: ArrayLike, y: ArrayLike, log_odds: ArrayLike, *, apart
     """By how much the level of buying changes from one cutoff to the next, as a variance in log-odds.
 
     The level of a cutoff is its calibration in the large: what has to be added to the log-odds. It is set beside that
-    of the next cutoff that is `apart` from it; what the squared steps have beyond chance is change. Steps
-    weigh by their precision, change as `USUAL_CHANGE` counted in (the method of moments: Paule and Mandel 1982,
+    of the next cutoff that is `apart` from it; what the squared steps have beyond chance is change. Steps weigh by
+    their precision, change as `USUAL_CHANGE` counted in (the method of moments: Paule and Mandel 1982,
     doi:10.6028/jres.087.022), and one step of that size, free of chance, stands beside them: few tell it badly.
 
     Parameters
